@@ -1,0 +1,179 @@
+"""`RunConfig`: every knob of a run, declared once.
+
+Command-line options, JSON, MLflow parameters, the search space and table headings derive from
+these fields, under one name: `box_weight` is `--box-weight` and `params.box_weight`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from harness.errors import UsageError
+
+Jit = Literal["off", "on"]
+
+MAX_SEED = 2**31 - 1
+"""Largest seed: NumPy, TensorFlow and Optuna all take it as a signed 32-bit integer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Knob:
+    """What a field of `RunConfig` allows and says of itself."""
+
+    help: str
+    group: str
+    low: float | None = None
+    high: float | None = None
+    low_open: bool = False
+    unit: str = ""
+    choices: tuple[str, ...] = ()
+    kind: type = str
+    optional: bool = False
+    on_off: str | None = None  # option name for "no", if the field is a flag
+
+    def check(self, name: str, value: object) -> None:
+        """Raise `UsageError` if `value` is not what this knob allows (NaN never is)."""
+        if value is None and self.optional:
+            return
+        self._check_type(name, value)
+        if self.choices and value not in self.choices:
+            raise UsageError(f"`{name}` must be one of {', '.join(self.choices)}, got {value!r}.")
+        if isinstance(value, (int, float)) and not self._inside(float(value)):
+            raise UsageError(f"`{name}` must be {self.range_text()}, got {value!r}.")
+
+    def range_text(self) -> str:
+        """Return the allowed range in words, such as "greater than 0"."""
+        parts = []
+        if self.low is not None:
+            parts.append(f"{'greater than' if self.low_open else 'at least'} {self.low:g}")
+        if self.high is not None:
+            parts.append(f"at most {self.high:g}")
+        return " and ".join(parts) if parts else "a finite number"
+
+    def _check_type(self, name: str, value: object) -> None:
+        ok: bool
+        if self.kind is float:
+            ok = isinstance(value, (int, float)) and not isinstance(value, bool)
+        elif self.kind is int:
+            ok = isinstance(value, int) and not isinstance(value, bool)
+        else:
+            ok = isinstance(value, self.kind)
+        if not ok:
+            raise UsageError(f"`{name}` must be {self.kind.__name__}, got {value!r}.")
+
+    def _inside(self, value: float) -> bool:
+        # Written so that NaN fails each comparison.
+        if not math.isfinite(value):
+            return False
+        if self.low is not None:
+            if self.low_open and not value > self.low:
+                return False
+            if not value >= self.low:
+                return False
+        return self.high is None or value <= self.high
+
+
+def _knob(default: Any, help: str, group: str, **limits: Any) -> Any:
+    return field(default=default, metadata={"knob": Knob(help=help, group=group, **limits)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunConfig:
+    """One run, completely described. Equal configurations give equal results on equal machines.
+
+    Raises:
+        UsageError: a value has the wrong type or lies outside its range.
+    """
+
+    backbone: str = _knob("notebook-cnn", "Network body to train.", "Model")
+    learning_rate: float = _knob(
+        1e-3, "Adam's step size.", "Training", kind=float, low=0, low_open=True, high=10
+    )
+    class_weight: float = _knob(
+        1.0, "Weight of the cross-entropy in the loss.", "Training", kind=float, low=0, high=1e6
+    )
+    box_weight: float = _knob(
+        1.0, "Weight of the boxes' squared error in the loss.", "Training", kind=float, low=0,
+        high=1e6,
+    )  # fmt: skip
+    batch_size: int = _knob(64, "Images per replica and step.", "Training", kind=int, low=1)
+    epochs: int = _knob(
+        10, "Passes over the training examples.", "Training", kind=int, low=1, high=100_000
+    )
+    patience: int | None = _knob(
+        None, "Stop after so many epochs without a better validation score.", "Training",
+        kind=int, low=1, optional=True,
+    )  # fmt: skip
+    seed: int = _knob(
+        0, "Seed of weights and batch order.", "Training", kind=int, low=0, high=MAX_SEED
+    )
+    dataset: str = _knob("auto", "Where the digits come from.", "Data")
+    data_seed: int = _knob(
+        0, "Seed of splits and places on the canvas.", "Data", kind=int, low=0, high=MAX_SEED
+    )
+    train_examples: int | None = _knob(
+        None, "Train on a stratified subset of this size.", "Data", kind=int, low=1, optional=True
+    )
+    evaluate_test: bool = _knob(
+        True, "Open the sealed test split once, for the final evaluation.", "Data", kind=bool,
+        on_off="test/no-test",
+    )  # fmt: skip
+    strategy: str = _knob("auto", "How the work is spread over devices.", "Hardware")
+    devices: str = _knob(
+        "", "Devices to use, such as gpu:0,gpu:1 or (logical devices) cpu:0,cpu:1.", "Hardware"
+    )
+    threads: int = _knob(
+        0, "Threads per TensorFlow operation (0: one per core).", "Hardware", kind=int, low=0,
+        high=4096,
+    )  # fmt: skip
+    jit: Jit = _knob(
+        "off", "Compile the gradient step with XLA.", "Hardware", choices=get_args(Jit)
+    )
+    steps_per_call: int = _knob(
+        20, "Training steps in one graph call.", "Hardware", kind=int, low=1, high=10_000
+    )
+
+    def __post_init__(self) -> None:
+        for name, knob in knobs().items():
+            knob.check(name, getattr(self, name))
+        if self.class_weight == 0 and self.box_weight == 0:
+            raise UsageError(
+                "`class_weight` and `box_weight` must not both be 0: nothing would be learned."
+            )
+
+    def to_json(self) -> dict[str, str | int | float | bool | None]:
+        """Return the fields as plain JSON values, in the order of declaration."""
+        return {name: getattr(self, name) for name in knobs()}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> RunConfig:
+        """Build a configuration from `to_json` values.
+
+        Raises:
+            UsageError: a key is not a field, or a value is not allowed.
+        """
+        unknown = sorted(set(values) - set(knobs()))
+        if unknown:
+            raise UsageError(f"Unknown configuration field {unknown[0]!r}. Known: {list(knobs())}.")
+        return cls(**values)
+
+    def digest(self) -> str:
+        """Return the identity of the run: 16 hexadecimal digits of the SHA-256 of its JSON."""
+        return digest_of(self.to_json())
+
+
+def knobs() -> dict[str, Knob]:
+    """Return each field of `RunConfig` with its knob, in the order of declaration."""
+    return {f.name: f.metadata["knob"] for f in dataclasses.fields(RunConfig)}
+
+
+def digest_of(value: object) -> str:
+    """Return 16 hexadecimal digits of the SHA-256 of a JSON value (keys sorted, no spaces)."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

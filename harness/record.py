@@ -1,0 +1,279 @@
+"""`RunRecord`: what one run was asked, did and measured; plain JSON with a version.
+
+Version history:
+    1  first.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from harness.config import RunConfig
+from harness.errors import StoreError
+
+RECORD_VERSION = 1
+
+Status = Literal["finished", "failed", "pruned", "interrupted"]
+Role = Literal["run", "trial", "final"]
+Split = Literal["validation", "test"]
+Better = Literal["higher", "lower", "neither"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """What a measured quantity is: its unit, which way is better, and how it reads."""
+
+    title: str
+    unit: str
+    better: Better
+    meaning: str
+    digits: int = 3
+
+
+METRICS: dict[str, Metric] = {
+    "score": Metric(
+        title="score", unit="", better="higher",
+        meaning="mean over images of IoU if the class is right, else 0",
+    ),
+    "accuracy": Metric(
+        title="accuracy", unit="", better="higher",
+        meaning="share of images whose most probable class is right",
+    ),
+    "mean_iou": Metric(
+        title="mean IoU", unit="", better="higher",
+        meaning="mean over images of intersection over union of true and predicted box",
+    ),
+    "localization_accuracy": Metric(
+        title="localization accuracy", unit="", better="higher",
+        meaning="share of images with the right class and IoU at least 0.5 (ILSVRC)",
+    ),
+    "iou_50": Metric(
+        title="IoU >= 0.5", unit="", better="higher", meaning="share of boxes at IoU 0.5 or more"
+    ),
+    "iou_60": Metric(
+        title="IoU >= 0.6", unit="", better="higher", meaning="share of boxes at IoU 0.6 or more"
+    ),
+    "iou_75": Metric(
+        title="IoU >= 0.75", unit="", better="higher", meaning="share of boxes at IoU 0.75 or more"
+    ),
+    "cross_entropy": Metric(
+        title="cross-entropy", unit="nat", better="lower", meaning="mean categorical cross-entropy"
+    ),
+    "box_mse": Metric(
+        title="box MSE", unit="", better="lower",
+        meaning="mean squared error of the four box coordinates", digits=5,
+    ),
+    "loss": Metric(
+        title="loss", unit="", better="lower",
+        meaning="class_weight x cross-entropy + box_weight x box MSE", digits=4,
+    ),
+    "images_per_s": Metric(
+        title="images/s", unit="1/s", better="higher",
+        meaning="training images over the time of the training calls, compilation apart", digits=0,
+    ),
+    "compile_s": Metric(
+        title="compile time", unit="s", better="lower",
+        meaning="tracing and compiling the training and evaluation steps", digits=1,
+    ),
+    "evaluation_s": Metric(
+        title="evaluation time", unit="s", better="lower", meaning="predicting all evaluations"
+    ),
+    "peak_rss_mib": Metric(
+        title="peak memory", unit="MiB", better="lower",
+        meaning="largest resident set of the process so far", digits=0,
+    ),
+}  # fmt: skip
+
+QUALITY = (
+    "score", "accuracy", "mean_iou", "localization_accuracy",
+    "iou_50", "iou_60", "iou_75", "cross_entropy", "box_mse", "loss",
+)  # fmt: skip
+"""Names of the measures computed from predictions; in a record prefixed by the split."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measure:
+    """A measured value, or the reason why there is none.
+
+    Attributes:
+        value: in the unit that `METRICS` states; None if it could not be measured.
+        reason: why `value` is None; None otherwise.
+        samples: raw samples behind the value, in order, if there are several.
+    """
+
+    value: float | None = None
+    reason: str | None = None
+    samples: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if (self.value is None) == (self.reason is None):
+            raise ValueError("a measure has either a value or a reason for its absence")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochPoint:
+    """One epoch: 1-based number, training images and seconds, and metrics by full name."""
+
+    epoch: int
+    images: int
+    train_s: float
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataIdentity:
+    """What was looked at: source, content hash of images and labels, and split sizes.
+
+    `digest` covers the training pool (train and validation); `test_digest` the test images and
+    labels, None as long as the test split stayed sealed.
+    """
+
+    source: str
+    digest: str
+    data_seed: int
+    image_px: int
+    classes: int
+    n_train: int
+    n_validation: int
+    n_test: int | None = None
+    test_digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """Where it ran. `devices` and `strategy` are what was used, not what was asked for."""
+
+    host_digest: str
+    system: str
+    python: str
+    cpu_model: str
+    cpu_cores: int
+    memory_gib: float
+    packages: Mapping[str, str]
+    strategy: str
+    replicas: int
+    devices: tuple[str, ...]
+    threads: int
+    git_commit: str | None = None
+    git_dirty: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """One layer: name, class, output shape without the batch axis, number of parameters."""
+
+    name: str
+    kind: str
+    output_shape: tuple[int | None, ...]
+    parameters: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFacts:
+    """Size and make-up of the trained network."""
+
+    parameters: int
+    backbone_parameters: int
+    layers: tuple[Layer, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """Everything known of a run once it has ended, however it ended."""
+
+    run_id: str
+    role: Role
+    config: RunConfig
+    status: Status
+    started_at: str
+    duration_s: float
+    sweep: str | None = None
+    trial: int | None = None
+    reason: str | None = None
+    traceback: str | None = None
+    data: DataIdentity | None = None
+    machine: Machine | None = None
+    model: ModelFacts | None = None
+    history: tuple[EpochPoint, ...] = ()
+    measures: Mapping[str, Measure] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    version: int = RECORD_VERSION
+
+    def value(self, name: str) -> float | None:
+        """Return the value of a measure such as "test_score", or None if it is absent."""
+        measure = self.measures.get(name)
+        return None if measure is None else measure.value
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as plain JSON values."""
+        return dataclasses.asdict(self) | {"config": self.config.to_json()}
+
+    def dumps(self) -> str:
+        """Return the record as JSON text: keys sorted, no NaN, newline at the end."""
+        return json.dumps(self.to_json(), sort_keys=True, indent=1, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> RunRecord:
+        """Build a record from `to_json` values.
+
+        Raises:
+            StoreError: the version is unknown or a field does not fit.
+        """
+        version = values.get("version")
+        if version != RECORD_VERSION:
+            raise StoreError(
+                f"A record must have version {RECORD_VERSION}, got {version!r}. "
+                "It was written by another release of bench: read it with that one."
+            )
+        try:
+            return cls(**_parsed(values))
+        except (KeyError, TypeError, ValueError) as error:
+            raise StoreError(f"This is not a run record: {error}.") from error
+
+    @classmethod
+    def loads(cls, text: str) -> RunRecord:
+        """Parse what `dumps` wrote.
+
+        Raises:
+            StoreError: not JSON, or not a record.
+        """
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise StoreError(f"A record must be JSON, but it is damaged: {error}.") from error
+        if not isinstance(values, dict):
+            raise StoreError("A record must be a JSON object.")
+        return cls.from_json(values)
+
+
+def _parsed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn the nested plain values back into the classes they came from."""
+    parsed = dict(values)
+    if parsed["status"] not in get_args(Status):
+        raise ValueError(f"status {parsed['status']!r}")
+    parsed["config"] = RunConfig.from_json(values["config"])
+    if values.get("data"):
+        parsed["data"] = DataIdentity(**values["data"])
+    if values.get("machine"):
+        machine = dict(values["machine"])
+        parsed["machine"] = Machine(**machine | {"devices": tuple(machine["devices"])})
+    if values.get("model"):
+        parsed["model"] = _model(values["model"])
+    parsed["history"] = tuple(EpochPoint(**point) for point in values["history"])
+    parsed["measures"] = {
+        name: Measure(**measure | {"samples": tuple(measure["samples"])})
+        for name, measure in values["measures"].items()
+    }
+    return parsed
+
+
+def _model(values: Mapping[str, Any]) -> ModelFacts:
+    layers = tuple(
+        Layer(**layer | {"output_shape": tuple(layer["output_shape"])})
+        for layer in values["layers"]
+    )
+    return ModelFacts(**dict(values) | {"layers": layers})

@@ -1,0 +1,132 @@
+"""The local folder of runs: written atomically first, sent to the tracking store afterwards.
+
+Layout below the output folder (default `bench-runs`):
+
+    mlflow.db, artifacts/     the default tracking store
+    runs/<run_id>/            record.json, predictions-<split>.npz, examples.npz, pictures
+    runs/<run_id>/sent.json   which tracking stores have it (written by `harness.track`)
+    sweeps/<name>/            sweep.json, journal.log, lock
+    reports/<name>/           report.md and its pictures
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from harness.errors import StoreError
+from harness.record import RunRecord
+
+RECORD_FILE = "record.json"
+
+
+class Store:
+    """The output folder of bench.
+
+    Args:
+        root: the folder; made on the first write.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.expanduser().absolute()
+
+    def run_dir(self, run_id: str) -> Path:
+        """Return the folder of a run, whether or not it exists."""
+        return self.root / "runs" / run_id
+
+    def sweep_dir(self, name: str) -> Path:
+        """Return the folder of a sweep, whether or not it exists."""
+        return self.root / "sweeps" / name
+
+    def report_dir(self, name: str) -> Path:
+        """Return the folder of a report, whether or not it exists."""
+        return self.root / "reports" / name
+
+    def check_writable(self) -> None:
+        """Make the output folder and prove that files can be written there.
+
+        Raises:
+            StoreError: it cannot be made or written.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.root):
+                return
+        except OSError as error:
+            raise StoreError(
+                f"The output folder must be writable, but {self.root} is not "
+                f"({error.strerror or error}). Choose another with --out."
+            ) from error
+
+    def write_record(self, record: RunRecord) -> Path:
+        """Write the record last and atomically: a run folder with a record is complete."""
+        path = self.run_dir(record.run_id) / RECORD_FILE
+        write_atomically(path, record.dumps().encode())
+        return path
+
+    def read_record(self, run_id: str) -> RunRecord | None:
+        """Return the record of a run, or None if the run has not ended here.
+
+        Raises:
+            StoreError: there is a record, but it cannot be read.
+        """
+        return read_record(self.run_dir(run_id) / RECORD_FILE)
+
+    def records(self) -> Iterator[RunRecord]:
+        """Yield every readable record in the order of run ids."""
+        runs = self.root / "runs"
+        if not runs.is_dir():
+            return
+        for folder in sorted(runs.iterdir()):
+            record = read_record(folder / RECORD_FILE)
+            if record is not None:
+                yield record
+
+
+def read_record(path: Path) -> RunRecord | None:
+    """Return the record in a file, or None if there is no such file.
+
+    Raises:
+        StoreError: the file cannot be read or is no record; the text names it.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise StoreError(f"{path} cannot be read: {error}.") from error
+    try:
+        return RunRecord.loads(text)
+    except StoreError as error:
+        raise StoreError(f"{path}: {error}") from error
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that a crash leaves the old content or the new, never a part.
+
+    Raises:
+        StoreError: the folder cannot be written or the disk is full.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
