@@ -1,0 +1,148 @@
+"""The data of one run: training scenes that move each epoch, fixed validation, sealed test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.config import RunConfig
+from harness.errors import UsageError
+from harness.pools import CLASSES, Source, stratified_order
+from harness.random_bits import permutation
+from harness.record import DataIdentity
+from harness.scenes import CANVAS_PX, Scenes, compose, places
+from harness.sources import Say, resolve
+
+FIXED_EPOCH = 0
+"""The epoch in which validation and test scenes stand still; training starts at 1."""
+
+
+def load(config: RunConfig, data_dir: Path | None, *, say: Say) -> Data:
+    """Read and split the training pool that a configuration asks for; the test stays sealed.
+
+    Args:
+        config: `dataset`, `data_seed` and `train_examples` matter here.
+        data_dir: folder that the user named for MNIST, or None.
+        say: gets one line for the user, see `harness.sources.resolve`.
+
+    Raises:
+        UsageError: unknown data set, or `train_examples` does not fit it.
+        DataError: files are missing, damaged or unreadable.
+        StoreError: a download cannot be kept.
+    """
+    source = resolve(config.dataset, data_dir, say=say)
+    return Data(source, data_seed=config.data_seed, train_examples=config.train_examples)
+
+
+class Data:
+    """Splits of one source.
+
+    The training pool is put into one random stratified order that belongs to the data seed.
+    Its first part validates, the rest trains, and a subset is the beginning of that rest: so the
+    subset of 1,000 is contained in that of 2,000, and validation is the same for both.
+
+    Args:
+        source: where the digits come from.
+        data_seed: seed of the split and of the places on the canvas.
+        train_examples: size of the subset to train on; None for all.
+
+    Attributes:
+        source: "mnist" or "digits"; never "auto".
+        image_px: side of a scene in pixels.
+        classes: number of classes.
+        n_train, n_validation: number of examples; training ids are `0..n_train-1`.
+        test_opened: whether `open_test` was called.
+
+    Raises:
+        UsageError: `train_examples` does not fit the data set.
+        DataError: the training pool cannot be read.
+    """
+
+    image_px = CANVAS_PX
+    classes = CLASSES
+
+    def __init__(
+        self, source: Source, *, data_seed: int = 0, train_examples: int | None = None
+    ) -> None:
+        self.source = source.name
+        self.data_seed = data_seed
+        self.n_validation = source.n_validation
+        self._source = source
+        self._pool = source.read_train()
+        order = stratified_order(self._pool.labels, "split", data_seed)
+        self._validation_rows = order[: self.n_validation]
+        train_rows = order[self.n_validation :]
+        self.n_train = _subset_size(train_examples, len(train_rows), source.name)
+        self._train_rows = train_rows[: self.n_train]
+        self._digest = self._pool.digest()
+        self._n_test: int | None = None
+        self._test_digest: str | None = None
+        self._epoch_corners = (FIXED_EPOCH, self._places("train", FIXED_EPOCH, self.n_train))
+
+    @property
+    def test_opened(self) -> bool:
+        """Whether the sealed test pool has been read."""
+        return self._test_digest is not None
+
+    def identity(self) -> DataIdentity:
+        """Return what was looked at so far; the fields of the test are None while it is sealed."""
+        return DataIdentity(
+            source=self.source,
+            digest=self._digest,
+            data_seed=self.data_seed,
+            image_px=self.image_px,
+            classes=self.classes,
+            n_train=self.n_train,
+            n_validation=self.n_validation,
+            n_test=self._n_test,
+            test_digest=self._test_digest,
+        )
+
+    def train_order(self, epoch: int, seed: int) -> NDArray[np.int64]:
+        """Return the training ids in the random order of an epoch; int64 `[n_train]`."""
+        return permutation(self.n_train, "order", seed, epoch)
+
+    def train_scenes(self, epoch: int, ids: NDArray[np.int64]) -> Scenes:
+        """Return training scenes as they stand in an epoch, in the order of `ids`."""
+        drawn_epoch, corners = self._epoch_corners
+        if drawn_epoch != epoch:
+            # Drawing a whole epoch takes a millisecond, more than a batch of scenes: keep it.
+            corners = self._places("train", epoch, self.n_train)
+            self._epoch_corners = (epoch, corners)
+        rows = self._train_rows[ids]
+        return compose(ids, self._pool.images[rows], self._pool.labels[rows], corners[ids])
+
+    def validation(self) -> Scenes:
+        """Return all validation scenes, the same every time."""
+        rows = self._validation_rows
+        corners = self._places("validation", FIXED_EPOCH, len(rows))
+        ids = np.arange(len(rows), dtype=np.int64)
+        return compose(ids, self._pool.images[rows], self._pool.labels[rows], corners)
+
+    def open_test(self) -> Scenes:
+        """Break the seal and return all test scenes; for the final evaluation only.
+
+        Raises:
+            DataError: the test pool cannot be read.
+        """
+        pool = self._source.read_test()
+        self._n_test, self._test_digest = len(pool.labels), pool.digest()
+        ids = np.arange(self._n_test, dtype=np.int64)
+        corners = self._places("test", FIXED_EPOCH, self._n_test)
+        return compose(ids, pool.images, pool.labels, corners)
+
+    def _places(self, split: str, epoch: int, n: int) -> NDArray[np.int64]:
+        return places(n, data_seed=self.data_seed, split=split, epoch=epoch)
+
+
+def _subset_size(asked: int | None, available: int, source: str) -> int:
+    if asked is None:
+        return available
+    if not CLASSES <= asked <= available:
+        raise UsageError(
+            f"`train_examples` must be {CLASSES} (one per class) to {available:,} on {source}, "
+            f"got {asked:,}. Leave it out to train on all of them."
+        )
+    return asked

@@ -1,0 +1,24 @@
+"""The names of the data sets, importable at no cost: listed, checked, nothing read.
+
+`harness.sources` turns a name into something that can be read.
+"""
+
+from __future__ import annotations
+
+from harness.errors import unknown_name
+
+DATASETS: dict[str, str] = {
+    "auto": "mnist if it is at hand or can be fetched within seconds, else digits",
+    "mnist": "MNIST, 70,000 handwritten digits of 28x28 pixels (LeCun et al. 1998)",
+    "digits": "scikit-learn's bundled 1,797 digits of 8x8 pixels, scaled to 28x28; no network",
+}
+
+
+def check_dataset(name: str) -> None:
+    """Raise the error for an unknown name, before anything slow is imported.
+
+    Raises:
+        UsageError: `name` is not in `DATASETS`; the text offers the nearest.
+    """
+    if name not in DATASETS:
+        raise unknown_name("data set", name, DATASETS)

@@ -1,0 +1,69 @@
+"""scikit-learn's bundled digits, scaled to MNIST's size: data on a machine without network.
+
+1,797 digits of 8x8 pixels with values 0 to 16 (Alpaydin and Kaynak 1998, UCI "Optical
+Recognition of Handwritten Digits", test part).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.pools import Pool, Source, checked_pool, stratified_order
+from harness.scenes import DIGIT_PX
+
+N_DIGITS, N_TEST, N_VALIDATION = 1_797, 300, 300
+
+SMALL_PX, SMALL_MAX = 8, 16
+
+
+def source() -> Source:
+    """Return the digits; the test part is split off the same way for every seed."""
+    return Source(
+        name="digits",
+        place="scikit-learn",
+        n_validation=N_VALIDATION,
+        read_train=lambda: _read(test=False),
+        read_test=lambda: _read(test=True),
+    )
+
+
+def _read(*, test: bool) -> Pool:
+    # scikit-learn takes 3 s to import: only runs on the digits shall pay for it.
+    from sklearn.datasets import load_digits
+
+    bundle = load_digits()
+    pool = checked_pool(enlarged(bundle.images), bundle.target, N_DIGITS, "scikit-learn's digits")
+    order = stratified_order(pool.labels, "digits, test")
+    rows = np.sort(order[:N_TEST] if test else order[N_TEST:])
+    return Pool(images=pool.images[rows], labels=pool.labels[rows])
+
+
+def enlarged(small: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Scale digits from 8x8 to 28x28 pixels and from 0..16 to 0..255, in whole numbers.
+
+    Bilinear, with pixel centres at half-integers and the edge repeated, as image libraries do:
+    pixel `j` of 28 lies at `(j + 1/2) 8/28 - 1/2 = (4 j - 5) / 14` of 8. Weights in 14ths make
+    every step exact, so the bytes are the same everywhere.
+
+    Args:
+        small: `[n, 8, 8]`, whole numbers 0..16 of any type.
+
+    Returns:
+        uint8 `[n, 28, 28]`, rounded to nearest, halves upwards.
+    """
+    weights = _weights()
+    sums = weights @ small.astype(np.int64) @ weights.T  # 14 * 14 * value
+    whole = 14 * 14 * SMALL_MAX
+    return ((2 * 255 * sums + whole) // (2 * whole)).astype(np.uint8)
+
+
+def _weights() -> NDArray[np.int64]:
+    """Return int64 `[28, 8]`: how many 14ths each small pixel gives to each large one."""
+    at = np.clip(4 * np.arange(DIGIT_PX) - 5, 0, 14 * (SMALL_PX - 1))
+    below, part = np.divmod(at, 14)
+    weights = np.zeros((DIGIT_PX, SMALL_PX), np.int64)
+    rows = np.arange(DIGIT_PX)
+    weights[rows, below] += 14 - part
+    weights[rows, np.minimum(below + 1, SMALL_PX - 1)] += part
+    return weights

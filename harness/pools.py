@@ -1,0 +1,113 @@
+"""Pools of digits, and the sources that hand out a training pool and a sealed test pool."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.errors import DataError
+from harness.random_bits import permutation
+from harness.scenes import DIGIT_PX
+
+CLASSES = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Pool:
+    """Digits with their classes.
+
+    Attributes:
+        images: uint8 `[n, 28, 28]`, 0 is black.
+        labels: int64 `[n]`, 0..9.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+    def digest(self) -> str:
+        """Return the content hash: 32 hexadecimal digits of the SHA-256 of type, shape and bytes.
+
+        32 of the 64 digits, because MLflow takes at most 36 characters as a data set's digest.
+        """
+        sha = hashlib.sha256()
+        for array in (self.images, self.labels.astype("<i8", copy=False)):
+            sha.update(f"{array.dtype.str}{array.shape}".encode())
+            sha.update(np.ascontiguousarray(array).data)
+        return sha.hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where digits come from; nothing is read before it is asked for.
+
+    Attributes:
+        name: "mnist" or "digits".
+        place: the folder, file or package, in words for the user.
+        n_validation: how many of the training pool validate.
+        read_train: reads the training pool, and never opens what holds the test pool alone.
+        read_test: reads the sealed test pool.
+    """
+
+    name: str
+    place: str
+    n_validation: int
+    read_train: Callable[[], Pool]
+    read_test: Callable[[], Pool]
+
+
+def checked_pool(
+    images: NDArray[np.generic], labels: NDArray[np.generic], n: int, where: str
+) -> Pool:
+    """Return a pool of `n` digits, or say what is wrong with it.
+
+    Args:
+        images: must be uint8 `[n, 28, 28]`.
+        labels: must be integers `[n]` in 0..9.
+        n: how many there must be.
+        where: the file, for the error.
+
+    Raises:
+        DataError: type, shape, count or a label is wrong.
+    """
+    shape = (n, DIGIT_PX, DIGIT_PX)
+    if images.dtype != np.uint8 or images.shape != shape:
+        found = f"{images.dtype} {list(images.shape)}"
+        raise damaged(where, f"the images must be uint8 {list(shape)}, got {found}")
+    if labels.dtype.kind not in "iu" or labels.shape != (n,):
+        found = f"{labels.dtype} {list(labels.shape)}"
+        raise damaged(where, f"the labels must be integers [{n}], got {found}")
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= CLASSES:
+        raise damaged(where, f"labels must be 0 to {CLASSES - 1}, got {low} to {high}")
+    return Pool(images=images.astype(np.uint8, copy=False), labels=labels.astype(np.int64))
+
+
+def damaged(where: object, what: str) -> DataError:
+    """Return the error for a file with the wrong content."""
+    return DataError(f"{where} is damaged or not what it should be: {what}. Replace the file.")
+
+
+def stratified_order(labels: NDArray[np.int64], *key: str | int) -> NDArray[np.int64]:
+    """Return a random order of examples in which every stretch is close to stratified.
+
+    Each class is shuffled; its example of rank `r` among `n` is then placed at `(r + 1/2) / n` of
+    the way. So the first 1,000 are contained in the first 2,000, and both hold each class in
+    proportion, to about one example.
+
+    Args:
+        labels: int64 `[n]`.
+        key: what the order is for, see `harness.random_bits`.
+
+    Returns:
+        int64 `[n]`, a permutation of `0..n-1`.
+    """
+    shuffled = permutation(len(labels), *key)
+    way = np.empty(len(labels))
+    for label in np.unique(labels):
+        members = shuffled[labels[shuffled] == label]
+        way[members] = (np.arange(len(members)) + 0.5) / len(members)
+    return shuffled[np.argsort(way[shuffled], kind="stable")]
