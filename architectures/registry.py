@@ -1,0 +1,305 @@
+"""Backbones by name: listed without importing Keras, loaded one at a time when asked for.
+
+A backbone is a function from an image shape to a functional Keras model that ends in features.
+Three ways lead to one:
+
+- a row of `BUILTIN`, for those in this room;
+- an entry point of the group `bench.backbones` of any installed package;
+- its place, `package.module:function`, instead of a name.
+
+Only the backbone asked for is imported: one that is broken spoils nothing but itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.metadata
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NoReturn, TypeVar
+
+from harness.errors import BenchError, PluginError, UsageError, unknown_name
+
+if TYPE_CHECKING:
+    import keras
+
+GROUP = "bench.backbones"
+"""Entry-point group in which other packages announce their backbones."""
+
+ImageShape = tuple[int, int, int]
+"""Height, width and channels of an image, in pixels."""
+
+BuildFunction = Callable[[ImageShape], "keras.Model"]
+_F = TypeVar("_F", bound=Callable[..., object])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What is known of a backbone before anything is imported.
+
+    Attributes:
+        name: what `--backbone` takes.
+        location: `package.module:function`.
+        owner: distribution that announced it; the module for one registered by hand.
+        summary: one line; empty for an entry point, which can carry none.
+    """
+
+    name: str
+    location: str
+    owner: str
+    summary: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backbone:
+    """A backbone that has been imported; call it to build its model.
+
+    Attributes:
+        name: what `--backbone` takes.
+        function: from image shape to a functional `keras.Model`, float `[n, features]`.
+        location: `package.module:function`, for messages.
+        min_image_px: smallest width and height that the network can take.
+        source: paper or notebook it comes from.
+        summary: one line; the first of the function's docstring unless given.
+    """
+
+    name: str
+    function: BuildFunction
+    location: str
+    min_image_px: int = 1
+    source: str = ""
+    summary: str = ""
+
+    def __call__(self, image_shape: ImageShape) -> keras.Model:
+        """Return a new model; seed its weights with `keras.utils.set_random_seed` before.
+
+        Args:
+            image_shape: height, width and channels of one image.
+
+        Returns:
+            Whatever the function returned; `heads.attach_heads` refuses what is no backbone.
+
+        Raises:
+            UsageError: the images are smaller than `min_image_px`.
+            PluginError: the function raised.
+        """
+        height, width, _ = image_shape
+        if min(height, width) < self.min_image_px:
+            raise UsageError(
+                f"Backbone {self.name!r} needs images of at least {self.min_image_px} x "
+                f"{self.min_image_px} pixels, but got {height} x {width}. "
+                "Choose another backbone or larger images."
+            )
+        try:
+            return self.function(image_shape)
+        except BenchError:
+            raise
+        except Exception as error:
+            raise PluginError(
+                f"Backbone {self.name!r} must build for images of shape {image_shape}, but "
+                f"{self.location} raised {_in_words(error)}"
+            ) from error
+
+
+BUILTIN = {
+    entry.name: entry
+    for entry in (
+        Entry(
+            name="notebook-cnn",
+            location="architectures.notebook_cnn:notebook_cnn",
+            owner="locbench",
+            summary="Three convolutions (16, 32, 64), average pooling, one dense layer of 128.",
+        ),
+        Entry(
+            name="readme-cnn",
+            location="architectures.readme_cnn:readme_cnn",
+            owner="locbench",
+            summary="Two convolutions (16, 32), max pooling, one dense layer of 128.",
+        ),
+    )
+}
+"""The backbones of this room. Plain text, so that names are listed without importing Keras."""
+
+_registered: dict[str, Backbone] = {}
+
+
+def backbone(
+    name: str, *, min_image_px: int = 1, source: str = "", summary: str = ""
+) -> Callable[[_F], _F]:
+    """Register the decorated function as a backbone and return it unchanged.
+
+    Args:
+        name: what `--backbone` takes: letters, digits and `-_./`.
+        min_image_px: smallest width and height that the network can take.
+        source: paper or notebook it comes from.
+        summary: one line; by default the first of the function's docstring.
+
+    Raises:
+        UsageError: the name is malformed or belongs to another function; the text names both.
+    """
+    if not re.fullmatch(r"\w[\w./-]*", name):
+        raise UsageError(
+            f"A backbone's name must be made of letters, digits and -_./, got {name!r}. Rename it."
+        )
+
+    def register(function: _F) -> _F:
+        location = f"{function.__module__}:{function.__qualname__}"
+        for owner in _locations(name):
+            if owner != location:
+                _refuse_duplicate(name, owner, location)
+        _registered[name] = Backbone(
+            name=name,
+            function=function,
+            location=location,
+            min_image_px=min_image_px,
+            source=source,
+            summary=summary or _first_line(function),
+        )
+        return function
+
+    return register
+
+
+def entries() -> tuple[Entry, ...]:
+    """Return what can be asked for, by name; nothing is imported.
+
+    A name that two owners claim appears twice: `get` refuses it, the others work on.
+    """
+    announced = _announced()
+    names_announced = {entry.name for entry in announced}
+    by_hand = (
+        Entry(
+            name=name,
+            location=known.location,
+            owner=known.location.partition(":")[0],
+            summary=known.summary,
+        )
+        for name, known in _registered.items()
+        if name not in names_announced
+    )
+    return tuple(sorted([*announced, *by_hand], key=lambda entry: (entry.name, entry.location)))
+
+
+def names() -> tuple[str, ...]:
+    """Return every name that `get` knows, sorted; nothing is imported."""
+    return tuple(sorted({entry.name for entry in entries()}))
+
+
+def check_name(name: str) -> None:
+    """Raise `UsageError` if `get` could not even look for this name; nothing is imported."""
+    if ":" not in name:
+        _claims(name)
+
+
+def get(name: str) -> Backbone:
+    """Import and return one backbone.
+
+    Args:
+        name: one of `names()`, or `package.module:function`.
+
+    Raises:
+        UsageError: the name is unknown or has two owners.
+        PluginError: its module cannot be imported or holds no such function.
+    """
+    if ":" in name:
+        return _load(Entry(name=name, location=name, owner=name.partition(":")[0]))
+    claims = _claims(name)
+    if not claims:
+        return _registered[name]
+    loaded = _load(claims[0])
+    by_hand = _registered.get(name)
+    if by_hand is not None and by_hand.function is not loaded.function:
+        _refuse_duplicate(name, by_hand.location, loaded.location)
+    return loaded
+
+
+@contextlib.contextmanager
+def temporary() -> Iterator[None]:
+    """Forget, at the end of the block, what was registered inside it (for tests)."""
+    before = dict(_registered)
+    try:
+        yield
+    finally:
+        _registered.clear()
+        _registered.update(before)
+
+
+def _announced() -> list[Entry]:
+    """Return the built-in entries and the installed entry points."""
+    plugins = (
+        Entry(
+            name=point.name,
+            location=point.value,
+            owner=point.dist.name if point.dist else point.module,
+        )
+        for point in importlib.metadata.entry_points(group=GROUP)
+    )
+    return [*BUILTIN.values(), *plugins]
+
+
+def _claims(name: str) -> list[Entry]:
+    """Return the announced entry of a name, or nothing if it was registered by hand."""
+    claims = [entry for entry in _announced() if entry.name == name]
+    if len(claims) > 1:
+        first, second = (f"{entry.location} ({entry.owner})" for entry in claims[:2])
+        _refuse_duplicate(name, first, second)
+    if not claims and name not in _registered:
+        raise unknown_name("backbone", name, names())
+    return claims
+
+
+def _locations(name: str) -> list[str]:
+    built_in = [BUILTIN[name].location] if name in BUILTIN else []
+    return built_in + ([_registered[name].location] if name in _registered else [])
+
+
+def _load(entry: Entry) -> Backbone:
+    function = _import(entry)
+    if not callable(function):
+        raise PluginError(
+            f"Backbone {entry.name!r} of {entry.owner} must be a function, but {entry.location} "
+            f"is {type(function).__name__}. Mend the package, or choose another backbone."
+        )
+    for known in _registered.values():
+        if known.function is function:
+            return replace(known, name=entry.name)
+    return Backbone(
+        name=entry.name,
+        function=function,
+        location=entry.location,
+        summary=entry.summary or _first_line(function),
+    )
+
+
+def _import(entry: Entry) -> object:
+    module, _, path = entry.location.partition(":")
+    try:
+        target: object = importlib.import_module(module)
+        for attribute in path.split("."):
+            target = getattr(target, attribute)
+    # A script that ends in `sys.exit()` must not end bench without a word.
+    except (Exception, SystemExit) as error:
+        raise PluginError(
+            f"Backbone {entry.name!r} of {entry.owner} cannot be imported from {entry.location}: "
+            f"{_in_words(error)} Mend the package, or choose another backbone."
+        ) from error
+    return target
+
+
+def _refuse_duplicate(name: str, first: str, second: str) -> NoReturn:
+    raise UsageError(
+        f"A backbone's name must have one owner, but {name!r} is claimed by {first} and by "
+        f"{second}. Rename one of them, or uninstall its package."
+    )
+
+
+def _first_line(function: object) -> str:
+    return (getattr(function, "__doc__", None) or "").strip().partition("\n")[0]
+
+
+def _in_words(error: BaseException) -> str:
+    """Return the class of an error and the first line of its text, as a sentence."""
+    text = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {text.rstrip('.')}." if text else f"{type(error).__name__}."
