@@ -1,0 +1,106 @@
+"""The end of a report: data, machines, runs that are not ranked, all runs, meaning of words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.record import METRICS
+from reports.compare import Comparison, RunLine
+from reports.evidence import IMAGE_MEASURES
+from reports.wording import code, count, number, table, text
+
+_FOLD_OVER = 12  # rows of a table that is folded away above that
+
+_VERDICT_MEANING = (
+    "- **verdict**: the difference of the leader's and another row's mean score on the same "
+    "test images, with the interval that holds for all verdicts of a table together with "
+    "95 % (Bonferroni). Several seeds on both sides: seeds and images vary (Student's t with "
+    "Satterthwaite's degrees of freedom). Otherwise images only (paired bootstrap)."
+)
+_CANNOT_SEPARATE = (
+    "- **cannot separate**: the interval holds 0. It does not say that both are equal."
+)
+_OPTIMISM = (
+    "- **optimism gap**: the best of many trials is partly luck, so its validation score flatters; "
+    "the re-run with new seeds on the test split does not. Its interval counts the seeds of the "
+    "re-run only, not that validation and test are different images."
+)
+
+
+def appendix_lines(comparison: Comparison) -> list[str]:
+    """Return data and machines, what is not ranked, all runs, and what the words mean."""
+    return [
+        *_data_and_machines(comparison),
+        *_not_ranked(comparison.runs),
+        *_runs(comparison.runs),
+        *_reading(),
+    ]
+
+
+def _data_and_machines(comparison: Comparison) -> list[str]:
+    lines = ["## Data and machines", ""]
+    rows = [
+        [code(d.source), code(d.digest), code(d.test_digest or "sealed"), str(d.data_seed),
+         f"{d.n_train:,} / {d.n_validation:,} / {d.n_test or 0:,}",
+         f"{d.image_px} x {d.image_px} px, {d.classes} classes"]
+        for d in (board.data for board in comparison.tables)
+    ]  # fmt: skip
+    if rows:
+        head = ["data", "digest (train, validation)", "digest (test)", "data seed",
+                "train / validation / test images", "images"]  # fmt: skip
+        lines += table(head, rows)
+    machines = [
+        [label, f"{text(m.cpu_model)}, {count(m.cpu_cores, 'core')}, {m.memory_gib:.0f} GiB",
+         text(m.system), f"{text(m.strategy)} on {text(', '.join(m.devices))}",
+         text(", ".join(f"{k} {v}" for k, v in sorted(m.packages.items()))),
+         f"{text(m.python)}", code(m.host_digest)]
+        for label, m in comparison.machines
+    ]  # fmt: skip
+    if not machines:
+        return [*lines, "No run says on which machine it ran.", ""]
+    head = ["machine", "processor", "system", "strategy (first run)", "packages", "Python", "host"]
+    return lines + table(head, machines)
+
+
+def _not_ranked(runs: Sequence[RunLine]) -> list[str]:
+    """List what stands in no leaderboard; finished trials are told by their sweep."""
+    left = [r for r in runs if r.not_ranked and not (r.role == "trial" and r.status == "finished")]
+    lines = ["## Not ranked", ""]
+    if not left:
+        return [*lines, "Every run that was to be tested is ranked above.", ""]
+    rows = [[code(r.run_id), _what(r), r.status, text(r.not_ranked)] for r in left]
+    body = table(["run", "what", "status", "reason"], rows)
+    return lines + _folded(body, f"{count(len(left), 'run')} with the reason", len(rows))
+
+
+def _what(run: RunLine) -> str:
+    if run.role == "trial":
+        return f"trial {run.trial} of {code(run.sweep)}"
+    if run.role == "final":
+        return f"re-run of {code(run.sweep)}, seed {run.seed}"
+    return f"{code(run.backbone)}, seed {run.seed}"
+
+
+def _runs(runs: Sequence[RunLine]) -> list[str]:
+    rows = [
+        [code(r.run_id), _what(r), r.status, text(r.started_at), f"{r.duration_s:.0f}",
+         r.machine or "unknown", code(r.git) if r.git else "unknown",
+         "" if r.score is None else number(r.score)]
+        for r in runs
+    ]  # fmt: skip
+    head = ["run", "what", "status", "started", "took (s)", "machine", "commit", "test score"]
+    body = table(head, rows, right="llllrllr")
+    return ["## Runs", "", *_folded(body, f"All {count(len(runs), 'run')}", len(rows))]
+
+
+def _folded(body: list[str], title: str, rows: int) -> list[str]:
+    if rows <= _FOLD_OVER:
+        return body
+    return ["<details>", f"<summary>{title}</summary>", "", *body, "</details>", ""]
+
+
+def _reading() -> list[str]:
+    names = (*IMAGE_MEASURES, "images_per_s")
+    lines = ["## How to read this", ""]
+    lines += [f"- **{METRICS[name].title}**: {METRICS[name].meaning}." for name in names]
+    return [*lines, _VERDICT_MEANING, _CANNOT_SEPARATE, _OPTIMISM, ""]

@@ -1,0 +1,40 @@
+"""The command line that repeats a run: its configuration, without what is the default anyway."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+
+from harness.config import RunConfig, knobs
+from harness.record import RunRecord
+
+
+def run_command(config: RunConfig) -> str:
+    """Return the `bench run` line for a configuration; fields at their default are left out."""
+    default = RunConfig().to_json()
+    words = ["bench", "run"]
+    for name, value in config.to_json().items():
+        if value != default[name] and value is not None:
+            words += _option(name, value)
+    return shlex.join(words)
+
+
+def repeat_command(record: RunRecord) -> str:
+    """Return the line that repeats a run on the data it really saw.
+
+    `auto` may choose other data tomorrow or elsewhere, so the source that it chose is named.
+    """
+    config = record.config
+    if config.dataset == "auto" and record.data is not None:
+        config = dataclasses.replace(config, dataset=record.data.source)
+    if not config.evaluate_test and record.value("test_score") is not None:
+        config = dataclasses.replace(config, evaluate_test=True)
+    return run_command(config)
+
+
+def _option(name: str, value: str | float) -> list[str]:
+    on_off = knobs()[name].on_off
+    if on_off is not None:
+        on, off = on_off.split("/")
+        return [f"--{on if value else off}"]
+    return [f"--{name.replace('_', '-')}", str(value)]

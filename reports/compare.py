@@ -1,0 +1,208 @@
+"""`Comparison`: what was compared, who leads, by how much, and what may not be compared and why.
+
+Pure: records and outcomes in, plain values out; no clock, no disk, no order of arrival. The same
+runs give the same comparison.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+
+from harness.errors import UsageError
+from harness.record import DataIdentity, Machine, Role, RunRecord, Status
+from reports.contenders import Contender, label_machines, machine_key, rank_contenders
+from reports.evidence import Evidence
+from reports.searches import Search, summarise_searches
+from reports.verdicts import Verdict, judge
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A leaderboard: contenders tested on the same data, best first.
+
+    Attributes:
+        data: of the first run; the number of training examples may differ between rows.
+        verdicts: the leader against the next rows.
+    """
+
+    data: DataIdentity
+    contenders: tuple[Contender, ...]
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def machines(self) -> tuple[str, ...]:
+        """Return the labels of the machines that timed these rows, each once."""
+        return tuple(dict.fromkeys(label for row in self.contenders for label in row.machines))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunLine:
+    """One run as it stands in the list of runs.
+
+    Attributes:
+        machine: label of its machine, "" if unknown.
+        score: on the test split; None if it was not tested.
+        not_ranked: why it stands in no leaderboard; None if it does.
+    """
+
+    run_id: str
+    role: Role
+    sweep: str | None
+    trial: int | None
+    backbone: str
+    seed: int
+    status: Status
+    machine: str
+    git: str
+    started_at: str
+    duration_s: float
+    score: float | None
+    not_ranked: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Everything a report says, as plain values.
+
+    Attributes:
+        tables: one leaderboard for each data set; more rows first.
+        searches: the sweeps.
+        machines: label such as "M1" -> machine, in the order of labels.
+        runs: every run given, none left out, ordered by start.
+    """
+
+    tables: tuple[Table, ...]
+    searches: tuple[Search, ...]
+    machines: tuple[tuple[str, Machine], ...]
+    runs: tuple[RunLine, ...]
+
+
+def compare(evidence: Iterable[Evidence]) -> Comparison:
+    """Compare runs: group by configuration, rank within equal data, judge the leaders.
+
+    Raises:
+        UsageError: there are no runs, or one run id came twice.
+    """
+    items = sorted(evidence, key=lambda item: (item.record.started_at, item.record.run_id))
+    _check(items)
+    labels = label_machines(items)
+    reasons = {item.record.run_id: _why_not_ranked(item.record) for item in items}
+    _mark_repeated([item for item in items if reasons[item.record.run_id] is None], reasons)
+    ranked = [item for item in items if reasons[item.record.run_id] is None]
+    by_id = {item.record.run_id: item for item in ranked}
+    tables = []
+    for same_data in _grouped(ranked, key=data_key):
+        groups = _grouped(same_data, key=contender_key)
+        ordered = [sorted(group, key=lambda item: item.record.config.seed) for group in groups]
+        rows = rank_contenders(ordered, labels)
+        data = same_data[0].record.data
+        if data is not None:
+            tables.append(Table(data=data, contenders=rows, verdicts=judge(rows, by_id)))
+    tables.sort(key=lambda t: (-len(t.contenders), t.data.source, str(data_values(t.data))))
+    return Comparison(
+        tables=tuple(tables),
+        searches=summarise_searches([item.record for item in items]),
+        machines=tuple(labels.values()),
+        runs=tuple(_line(item.record, labels, reasons) for item in items),
+    )
+
+
+def data_values(data: DataIdentity) -> tuple[object, ...]:
+    """Return what two runs must share to stand in one leaderboard.
+
+    The size of the training set is left out: it is a choice of the contender.
+    """
+    return (data.source, data.digest, data.test_digest, data.n_test, data.data_seed,
+            data.image_px, data.classes)  # fmt: skip
+
+
+def data_key(record: RunRecord) -> tuple[object, ...]:
+    """Return `data_values` of a run; empty if it does not say what it saw."""
+    return () if record.data is None else data_values(record.data)
+
+
+def contender_key(record: RunRecord) -> str:
+    """Return the identity of a run's configuration apart from its seed."""
+    return dataclasses.replace(record.config, seed=0).digest()
+
+
+def _check(items: Sequence[Evidence]) -> None:
+    if not items:
+        raise UsageError("A report needs at least one run, but none matches. See `bench ui`.")
+    seen: set[str] = set()
+    for item in items:
+        if item.record.run_id in seen:
+            raise UsageError(f"Run {item.record.run_id} was given twice. Name each run once.")
+        seen.add(item.record.run_id)
+
+
+def _why_not_ranked(record: RunRecord) -> str | None:
+    if record.status != "finished":
+        return record.reason or f"{record.status} without saying why"
+    if record.role == "trial":
+        return "a trial: a search looks at validation only"
+    if record.value("test_score") is None:
+        measure = record.measures.get("test_score")
+        if measure is not None and measure.reason:
+            return measure.reason
+        return "not evaluated on test" if record.config.evaluate_test else "run with --no-test"
+    if record.data is None:
+        return "it does not say which data it saw"
+    return None
+
+
+def _mark_repeated(items: Sequence[Evidence], reasons: dict[str, str | None]) -> None:
+    """Give a reason to each later run of a seed: repeats are not new evidence.
+
+    The first counts, so that nobody gets a better row by running a seed until it is lucky.
+    """
+    first: dict[tuple[object, ...], str] = {}
+    for item in items:
+        record = item.record
+        key = (data_key(record), contender_key(record), record.config.seed)
+        if key in first:
+            reasons[record.run_id] = (
+                f"same configuration and seed as {first[key]}, which was first"
+            )
+        first.setdefault(key, record.run_id)
+
+
+def _grouped(
+    items: Sequence[Evidence], *, key: Callable[[RunRecord], Hashable]
+) -> list[list[Evidence]]:
+    """Return the items that share a key together, groups and items in the order of arrival."""
+    groups: dict[Hashable, list[Evidence]] = {}
+    for item in items:
+        groups.setdefault(key(item.record), []).append(item)
+    return list(groups.values())
+
+
+def _line(
+    record: RunRecord,
+    labels: dict[tuple[object, ...], tuple[str, Machine]],
+    reasons: dict[str, str | None],
+) -> RunLine:
+    machine = record.machine
+    return RunLine(
+        run_id=record.run_id,
+        role=record.role,
+        sweep=record.sweep,
+        trial=record.trial,
+        backbone=record.config.backbone,
+        seed=record.config.seed,
+        status=record.status,
+        machine="" if machine is None else labels[machine_key(machine)][0],
+        git=_git(machine),
+        started_at=record.started_at,
+        duration_s=record.duration_s,
+        score=record.value("test_score"),
+        not_ranked=reasons[record.run_id],
+    )
+
+
+def _git(machine: Machine | None) -> str:
+    if machine is None or machine.git_commit is None:
+        return ""
+    return machine.git_commit[:10] + ("+changes" if machine.git_dirty else "")

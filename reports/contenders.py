@@ -1,0 +1,180 @@
+"""Contenders: runs that differ in their seed only, and what they reached together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from harness.config import RunConfig, knobs
+from harness.record import Machine
+from reports.commands import repeat_command
+from reports.evidence import IMAGE_MEASURES, Evidence
+from reports.statistics import Estimate, share_interval, t_interval
+
+RANKED_BY = "score"
+"""The measure that orders a leaderboard: what a sweep maximises."""
+
+_SHARES = ("accuracy", "localization_accuracy")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contender:
+    """One row of a leaderboard: a configuration, over its seeds.
+
+    Attributes:
+        name: unique in its table; the backbone, and what sets it apart if that is not enough.
+        rank: 1 is the best `score`; equal scores share a rank.
+        config: of the first run; the others differ in their seed only.
+        seeds, run_ids, sweeps, commands: of each run, in the order of seeds.
+        quality: measure name -> estimate on the test split.
+        images_per_s: training throughput; absent if the runs were timed on several machines.
+        machines: labels of the machines used, see `label_machines`.
+        parameters: number of weights; None if no run says.
+    """
+
+    name: str
+    rank: int
+    config: RunConfig
+    seeds: tuple[int, ...]
+    run_ids: tuple[str, ...]
+    sweeps: tuple[str, ...]
+    commands: tuple[str, ...]
+    quality: Mapping[str, Estimate]
+    images_per_s: Estimate
+    machines: tuple[str, ...]
+    parameters: int | None
+
+
+def machine_key(machine: Machine) -> tuple[object, ...]:
+    """Return what two runs must share for their timings to be compared.
+
+    Strategy, devices and threads are left out: they are what one may want to compare.
+    """
+    return (
+        machine.host_digest, machine.system, machine.python, machine.cpu_model,
+        machine.cpu_cores, round(machine.memory_gib), tuple(sorted(machine.packages.items())),
+    )  # fmt: skip
+
+
+def label_machines(evidence: Iterable[Evidence]) -> dict[tuple[object, ...], tuple[str, Machine]]:
+    """Return machine key -> (label such as "M1", machine), in the order of first use."""
+    found: dict[tuple[object, ...], tuple[str, Machine]] = {}
+    for item in evidence:
+        if item.record.machine is not None:
+            label = f"M{len(found) + 1}"
+            found.setdefault(machine_key(item.record.machine), (label, item.record.machine))
+    return found
+
+
+def rank_contenders(
+    groups: Sequence[Sequence[Evidence]], labels: Mapping[tuple[object, ...], tuple[str, Machine]]
+) -> tuple[Contender, ...]:
+    """Return one contender for each group of runs, best test score first.
+
+    Args:
+        groups: runs with test results; in a group only the seeds differ.
+        labels: of `label_machines`.
+    """
+    configs = [group[0].record.config for group in groups]
+    rows = [
+        _contender(group, name=name, labels=labels)
+        for group, name in zip(groups, contender_names(configs), strict=True)
+    ]
+    rows.sort(key=lambda row: (-_mean(row), row.name))
+    means = [_mean(row) for row in rows]
+    return tuple(replace(row, rank=means.index(_mean(row)) + 1) for row in rows)
+
+
+def contender_names(configs: Sequence[RunConfig]) -> list[str]:
+    """Return a unique name for each configuration: the backbone, and what sets it apart."""
+    default = RunConfig()
+    peers: dict[str, list[RunConfig]] = {}
+    for config in configs:
+        peers.setdefault(config.backbone, []).append(config)
+    varied = {backbone: varied_fields(same) for backbone, same in peers.items()}
+    return [_name(config, varied[config.backbone], default) for config in configs]
+
+
+def varied_fields(configs: Sequence[RunConfig]) -> tuple[str, ...]:
+    """Return the fields in which configurations differ, the seed apart."""
+    return tuple(
+        field
+        for field in knobs()
+        if field != "seed" and len({getattr(config, field) for config in configs}) > 1
+    )
+
+
+def _name(config: RunConfig, fields: Sequence[str], default: RunConfig) -> str:
+    apart = [
+        f"{field}={getattr(config, field)}"
+        for field in fields
+        if getattr(config, field) != getattr(default, field)
+    ]
+    return " ".join([config.backbone, *(apart or (["defaults"] if fields else []))])
+
+
+def _mean(row: Contender) -> float:
+    value = row.quality[RANKED_BY].value
+    if value is None:  # only runs with a test score are ranked
+        raise ValueError(f"{row.name} has no test score")
+    return value
+
+
+def _contender(
+    group: Sequence[Evidence],
+    *,
+    name: str,
+    labels: Mapping[tuple[object, ...], tuple[str, Machine]],
+) -> Contender:
+    records = [item.record for item in group]
+    used = tuple(labels[machine_key(r.machine)][0] for r in records if r.machine is not None)
+    sizes = {r.model.parameters for r in records if r.model is not None}
+    return Contender(
+        name=name,
+        rank=0,
+        config=records[0].config,
+        seeds=tuple(r.config.seed for r in records),
+        run_ids=tuple(r.run_id for r in records),
+        sweeps=tuple(sorted({r.sweep for r in records if r.sweep is not None})),
+        commands=tuple(repeat_command(r) for r in records),
+        quality={measure: _quality(group, measure) for measure in IMAGE_MEASURES},
+        images_per_s=_throughput(group, machines=len(set(used))),
+        machines=tuple(dict.fromkeys(used)),
+        parameters=sizes.pop() if len(sizes) == 1 else None,
+    )
+
+
+def _quality(group: Sequence[Evidence], measure: str) -> Estimate:
+    """Return the mean over seeds; with one seed, the interval is over its test images."""
+    values = [item.record.value(f"test_{measure}") for item in group]
+    known = [value for value in values if value is not None]
+    if len(known) < len(values):
+        reason = f"{len(values) - len(known)} of {len(values)} runs did not measure it"
+        return Estimate(absent=reason)
+    if len(known) > 1:
+        return t_interval(known, varied="seeds", bounds=(0, 1))
+    outcomes = group[0].outcomes
+    if outcomes is None:
+        return Estimate(value=known[0], absent=f"one seed, and {group[0].why_none}")
+    if measure in _SHARES:
+        return replace(share_interval(outcomes.values(measure) > 0), value=known[0])
+    images = t_interval(outcomes.values(measure), varied="images", bounds=(0, 1))
+    return replace(images, value=known[0])
+
+
+def _throughput(group: Sequence[Evidence], *, machines: int) -> Estimate:
+    measures = [item.record.measures.get("images_per_s") for item in group]
+    known = [m for m in measures if m is not None and m.value is not None]
+    if not known:
+        reasons = sorted({m.reason for m in measures if m is not None and m.reason})
+        return Estimate(absent=reasons[0] if reasons else "no run measured it")
+    if machines > 1:
+        return Estimate(absent="its runs were timed on different machines")
+    bounds = (0.0, float("inf"))
+    if len(known) > 1:
+        values = [m.value for m in known if m.value is not None]
+        return t_interval(values, varied="seeds", bounds=bounds)
+    only = known[0]
+    if len(only.samples) < 2:
+        return Estimate(value=only.value, absent="one epoch only: no spread can be seen")
+    return replace(t_interval(only.samples, varied="epochs", bounds=bounds), value=only.value)

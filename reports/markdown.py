@@ -1,0 +1,261 @@
+"""The report as Markdown: `Comparison` in, text out.
+
+Pure and byte-stable: no clock, no locale, no disk. GitHub is where it is read, so it keeps to
+what GitHub renders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.record import METRICS, DataIdentity
+from reports.appendix import appendix_lines
+from reports.compare import Comparison, Table, data_values
+from reports.contenders import Contender
+from reports.evidence import IMAGE_MEASURES
+from reports.searches import Search
+from reports.statistics import Estimate
+from reports.summary import summary_lines, verdict_line
+from reports.wording import (
+    Notes,
+    cell,
+    code,
+    count,
+    interval,
+    number,
+    table,
+    text,
+    what_varied,
+    with_interval,
+)
+
+_BEST_TRIALS = 5
+_OTHER_MACHINES = (
+    "The rows were timed on different machines (mark behind images/s): those speeds are not "
+    "compared with each other."
+)
+_DATA_FIELDS = (
+    "source", "content of the training pool", "content of the test split",
+    "number of test images", "data seed", "image size", "number of classes",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A picture beside the report, and the CSV file of the numbers in it."""
+
+    title: str
+    file: str
+    csv: str
+    alt: str
+    caption: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MissingPicture:
+    """A picture that could not be drawn, and why."""
+
+    title: str
+    reason: str
+
+
+AnyPicture = Picture | MissingPicture
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gallery:
+    """The pictures of a report, by the part that they stand in.
+
+    Attributes:
+        tables: for each table of the comparison, in order.
+        untested: of runs without a test result, shown if there is no table at all.
+        searches: for each sweep of the comparison, in order.
+        networks: layer diagrams.
+    """
+
+    tables: tuple[tuple[AnyPicture, ...], ...] = ()
+    untested: tuple[AnyPicture, ...] = ()
+    searches: tuple[tuple[AnyPicture, ...], ...] = ()
+    networks: tuple[AnyPicture, ...] = ()
+
+
+def render(
+    comparison: Comparison,
+    *,
+    title: str,
+    gallery: Gallery,
+    commands: Mapping[str, str] | None = None,
+    made_at: str | None = None,
+) -> str:
+    """Return the report as Markdown text.
+
+    Args:
+        comparison: what to say.
+        title: heading of the report.
+        gallery: pictures, at paths relative to the report.
+        commands: sweep name -> the command line that repeats the sweep.
+        made_at: date for the last line; without it the text depends on the runs alone.
+    """
+    lines = [f"# {text(title)}", "", *summary_lines(comparison)]
+    for place, board in enumerate(comparison.tables):
+        lines += _leaderboard(board, comparison, several=len(comparison.tables) > 1)
+        lines += _pictures(_at(gallery.tables, place))
+    if not comparison.tables:
+        lines += ["## Training", "", *_pictures(gallery.untested)]
+    for place, search in enumerate(comparison.searches):
+        lines += _search(search, (commands or {}).get(search.name))
+        lines += _pictures(_at(gallery.searches, place))
+    if gallery.networks:
+        lines += ["## Networks", "", *_pictures(gallery.networks)]
+    lines += appendix_lines(comparison)
+    if made_at is not None:
+        lines += [f"Made at {text(made_at)}.", ""]
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _at(parts: Sequence[tuple[AnyPicture, ...]], place: int) -> tuple[AnyPicture, ...]:
+    return parts[place] if place < len(parts) else ()
+
+
+def _leaderboard(board: Table, comparison: Comparison, *, several: bool) -> list[str]:
+    name = f" on {data_name(board.data)}" if several else ""
+    lines = [f"## Leaderboard{name}", ""]
+    if board is not comparison.tables[0]:
+        lines += [_why_apart(board.data, comparison.tables[0].data), ""]
+    notes = Notes()
+    titles = [METRICS[measure].title for measure in IMAGE_MEASURES]
+    rows = [_contender_row(row, board, notes) for row in board.contenders]
+    head = ["#", "contender", *titles, "images/s", "parameters", "varied"]
+    lines += table(head, rows, right="rlrrrrrrl")
+    lines += notes.lines()
+    lines += [_interval_note(board), ""]
+    if len(board.machines) > 1:
+        lines += [_OTHER_MACHINES, ""]
+    if board.verdicts:
+        lines += ["### Verdicts", "", *(verdict_line(v) for v in board.verdicts), ""]
+    return lines + _reproduce(board)
+
+
+def _contender_row(row: Contender, board: Table, notes: Notes) -> list[str]:
+    speed = cell(row.images_per_s, notes, METRICS["images_per_s"].digits)
+    if len(board.machines) > 1 and row.images_per_s.value is not None:
+        speed += f"<br>on {row.machines[0]}" if row.machines else "<br>on an unknown machine"
+    if row.parameters is None:
+        size = f"absent{notes.mark('the runs do not say how many, or do not agree')}"
+    else:
+        size = f"{row.parameters:,}"
+    varied = what_varied(row.quality["score"])
+    if len(row.seeds) == 1:
+        varied += " (one seed)"
+    return [
+        str(row.rank),
+        code(row.name),
+        *(cell(row.quality[measure], notes) for measure in IMAGE_MEASURES),
+        speed,
+        size,
+        varied,
+    ]
+
+
+def _interval_note(board: Table) -> str:
+    ranked = "Ranked by score on the test split. In brackets: 95 % interval of the mean over what "
+    parts = [f"{ranked}the last column names."]
+    if any(len(row.seeds) > 1 for row in board.contenders):
+        parts.append("Several seeds: Student's t over seeds, on the same test images.")
+    if any(len(row.seeds) == 1 for row in board.contenders):
+        parts.append(
+            "One seed: over test images (Wilson for shares, t for means); what another seed "
+            "would give is not in it."
+        )
+    parts.append("images/s: training throughput, over seeds, or over epochs of a single run.")
+    return " ".join(parts)
+
+
+def data_name(data: DataIdentity) -> str:
+    """Return a short name of a data set that tells two of them apart."""
+    return f"{code(data.source)} {data.digest[:8]} (data seed {data.data_seed})"
+
+
+def _why_apart(data: DataIdentity, first: DataIdentity) -> str:
+    pairs = zip(_DATA_FIELDS, data_values(data), data_values(first), strict=True)
+    other = [field for field, mine, theirs in pairs if mine != theirs]
+    return (
+        f"These runs are not ranked with the table on {data_name(first)}: they saw other data. "
+        f"Different: {', '.join(other)}."
+    )
+
+
+def _reproduce(board: Table) -> list[str]:
+    lines = ["### Where each row comes from", ""]
+    rows = [
+        [str(row.rank), code(row.name), ", ".join(map(str, row.seeds)),
+         ", ".join(code(run_id) for run_id in row.run_ids), ", ".join(row.machines) or "unknown"]
+        for row in board.contenders
+    ]  # fmt: skip
+    lines += table(["#", "contender", "seeds", "runs", "machine"], rows, right="r")
+    lines += ["These commands repeat the rows, one run a line:", "", "```sh"]
+    for row in board.contenders:
+        lines += [f"# {row.rank}. {row.name}", *row.commands]
+    return [*lines, "```", ""]
+
+
+def _pictures(pictures: Sequence[AnyPicture]) -> list[str]:
+    lines = []
+    for picture in pictures:
+        if isinstance(picture, Picture):
+            lines += [f"### {text(picture.title)}", ""]
+            lines += [f"![{text(picture.alt)}]({picture.file})", ""]
+            lines += [f"{picture.caption} Numbers: [{picture.csv}]({picture.csv}).", ""]
+    missing = [p for p in pictures if isinstance(p, MissingPicture)]
+    if missing:
+        lines += ["Not drawn:", ""]
+        lines += [*(f"- {text(p.title)}: {text(p.reason)}." for p in missing), ""]
+    return lines
+
+
+def _search(search: Search, command: str | None) -> list[str]:
+    lines = [f"## Sweep {code(search.name)}", ""]
+    ends = [f"{search.count(s)} {s}" for s in ("finished", "pruned", "failed", "interrupted")
+            if search.count(s)]  # fmt: skip
+    best = search.best
+    rows = [
+        ["backbone", ", ".join(code(name) for name in search.backbones)],
+        ["trials", f"{len(search.trials)} ({', '.join(ends) or 'none'})"],
+        ["searched", ", ".join(code(name) for name in search.varied) or "nothing varied"],
+        ["best trial, validation score", "none finished" if best is None or best.score is None
+         else f"{number(best.score)} (trial {best.number}, run {code(best.run_id)})"],
+        ["re-run with new seeds, validation score", _over(search.validation, ())],
+        ["re-run with new seeds, test score", _over(search.test, search.final_ids)],
+        ["optimism gap: best validation score minus re-run test score", _over(search.gap, ())],
+    ]  # fmt: skip
+    lines += table(["what", "value"], rows)
+    if command is not None:
+        lines += ["```sh", command, "```", ""]
+    return lines + _best_trials(search)
+
+
+def _over(estimate: Estimate, run_ids: Sequence[str]) -> str:
+    words = with_interval(estimate)
+    if interval(estimate):
+        words += f" over {what_varied(estimate)}"
+    runs = ", ".join(code(run_id) for run_id in run_ids)
+    return f"{words} (runs {runs})" if runs else words
+
+
+def _best_trials(search: Search) -> list[str]:
+    scored = [t for t in search.trials if t.score is not None]
+    scored.sort(key=lambda t: (-(t.score or 0), t.number))
+    if not scored:
+        return []
+    rows = [
+        [str(t.number), number(t.score or 0), *(text(value) for _, value in t.values),
+         code(t.run_id)]
+        for t in scored[:_BEST_TRIALS]
+    ]  # fmt: skip
+    head = ["trial", "validation score", *(text(field) for field in search.varied), "run"]
+    lines = [
+        f"The best {count(len(rows), 'trial')}, each one run with one seed (no interval):",
+        "",
+    ]
+    return lines + table(head, rows, right="r" * (len(head) - 1))

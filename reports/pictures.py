@@ -1,0 +1,148 @@
+"""Which pictures a report holds: the comparison and its evidence in, plots by part out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.record import ModelFacts
+from reports.compare import Comparison, Table
+from reports.diagram import layers_plot
+from reports.evidence import Evidence
+from reports.illustrate import read_examples
+from reports.run_figures import curves_plot
+from reports.scene_figures import boxes_plot, right_wrong_plot, scenes_plot
+from reports.style import PALETTE, Omitted, Plot
+from reports.sweep_figures import fields_plot, importance_plot, trials_plot
+from reports.verdict_figures import confusion_plot, iou_plot, score_plot
+
+AnyPlot = Plot | Omitted
+
+_MOST_NETWORKS = 12
+_MOST_UNTESTED = len(PALETTE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Titled:
+    """A plot under the heading that it gets in the report."""
+
+    title: str
+    plot: AnyPlot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pictures:
+    """The plots of a report, by the part that they stand in; see `reports.markdown.Gallery`."""
+
+    tables: tuple[tuple[Titled, ...], ...]
+    untested: tuple[Titled, ...]
+    searches: tuple[tuple[Titled, ...], ...]
+    networks: tuple[Titled, ...]
+
+
+def choose_pictures(
+    comparison: Comparison,
+    evidence: Sequence[Evidence],
+    importances: Mapping[str, Mapping[str, float]],
+) -> Pictures:
+    """Return every plot of a report.
+
+    Args:
+        comparison: of the evidence.
+        evidence: the runs.
+        importances: sweep name -> field -> share of variance explained.
+    """
+    by_id = {item.record.run_id: item for item in evidence}
+    several = len(comparison.tables) > 1
+    return Pictures(
+        tables=tuple(
+            _table_pictures(board, by_id, prefix=f"data-{place}-" if several else "")
+            for place, board in enumerate(comparison.tables, 1)
+        ),
+        untested=() if comparison.tables else _untested_pictures(comparison, by_id),
+        searches=tuple(
+            (
+                Titled(title="Score over trials",
+                       plot=trials_plot(search, name=f"sweep-{place}-trials")),
+                Titled(title="Score over the searched fields",
+                       plot=fields_plot(search, name=f"sweep-{place}-fields")),
+                Titled(title="Importances",
+                       plot=importance_plot(importances.get(search.name), sweep=search.name,
+                                            name=f"sweep-{place}-importances")),
+            )
+            for place, search in enumerate(comparison.searches, 1)
+        ),
+        networks=_networks(evidence),
+    )  # fmt: skip
+
+
+def _table_pictures(
+    board: Table, by_id: Mapping[str, Evidence], *, prefix: str
+) -> tuple[Titled, ...]:
+    """Return the pictures of a leaderboard; only as many contenders as there are colours."""
+    rows = board.contenders[: len(PALETTE)]
+    groups = [(row.name, [by_id[run_id] for run_id in row.run_ids]) for row in rows]
+    leader, runs = groups[0]
+    outcomes = [
+        (name, [item.outcomes for item in items if item.outcomes is not None])
+        for name, items in groups
+    ]
+    curves = [(name, item.record) for name, items in groups for item in items]
+    return (
+        Titled(title="Scores", plot=score_plot(rows, name=f"{prefix}scores")),
+        Titled(title="Training curves", plot=curves_plot(curves, name=f"{prefix}curves")),
+        *_scene_pictures(runs, who=leader, prefix=prefix),
+        Titled(title="Confusion matrix",
+               plot=confusion_plot(runs, who=leader, name=f"{prefix}confusion")),
+        Titled(title="IoU distribution", plot=iou_plot(outcomes, name=f"{prefix}iou")),
+    )  # fmt: skip
+
+
+def _scene_pictures(runs: Sequence[Evidence], *, who: str, prefix: str) -> tuple[Titled, ...]:
+    """Return pictures of the scenes of the first run that kept some."""
+    titles = ("Example scenes", "True against predicted boxes", "Right against wrong")
+    names = tuple(f"{prefix}{name}" for name in ("scenes", "boxes", "right-wrong"))
+    for item in runs:
+        examples = read_examples(item.folder)
+        if not isinstance(examples, str):
+            what = f"{who}, run {item.record.run_id}"
+            makers = (scenes_plot, boxes_plot, right_wrong_plot)
+            return tuple(
+                Titled(title=title, plot=make(examples, name=name, what=what))
+                for title, name, make in zip(titles, names, makers, strict=True)
+            )
+    why = read_examples(runs[0].folder) if runs else "there is no run"
+    return tuple(
+        Titled(title=title, plot=Omitted(name=name, reason=f"{who}: {why}"))
+        for title, name in zip(titles, names, strict=True)
+    )
+
+
+def _untested_pictures(
+    comparison: Comparison, by_id: Mapping[str, Evidence]
+) -> tuple[Titled, ...]:
+    """Return what can be shown without a test result: best trials, then other finished runs."""
+    best = [search.best.run_id for search in comparison.searches if search.best is not None]
+    rest = [r.run_id for r in comparison.runs if r.status == "finished" and r.role != "trial"]
+    shown = [by_id[run_id] for run_id in dict.fromkeys(best + rest)][:_MOST_UNTESTED]
+    if not shown:
+        reason = "no run finished"
+        return (Titled(title="Training curves", plot=Omitted(name="curves", reason=reason)),)
+    curves = [(f"{i.record.config.backbone} {i.record.run_id}", i.record) for i in shown]
+    who = shown[0].record.config.backbone
+    return (
+        Titled(title="Training curves", plot=curves_plot(curves, name="curves")),
+        *_scene_pictures(shown, who=who, prefix=""),
+    )
+
+
+def _networks(evidence: Sequence[Evidence]) -> tuple[Titled, ...]:
+    """Return a layer diagram for each backbone that some run describes."""
+    models: dict[str, ModelFacts] = {}
+    for item in sorted(evidence, key=lambda e: (e.record.config.backbone, e.record.run_id)):
+        if item.record.model is not None:
+            models.setdefault(item.record.config.backbone, item.record.model)
+    return tuple(
+        Titled(title=backbone, plot=layers_plot(model, backbone=backbone, name=f"layers-{place}"))
+        for place, (backbone, model) in enumerate(list(models.items())[:_MOST_NETWORKS], 1)
+    )

@@ -1,0 +1,122 @@
+"""Searches: what the trials of a sweep found, and how much of it the re-run kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from harness.record import RunRecord, Status
+from reports.contenders import varied_fields
+from reports.statistics import Estimate, t_interval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One trial of a search.
+
+    Attributes:
+        score: validation score at its end; None if it did not get that far.
+        last_score: validation score of its last epoch, also of a pruned trial.
+        values: field -> value, of the fields that the search varied.
+    """
+
+    number: int
+    run_id: str
+    status: Status
+    score: float | None
+    last_score: float | None
+    values: tuple[tuple[str, object], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """A sweep: its trials, the best of them, and the re-run of the best configuration.
+
+    Attributes:
+        varied: fields in which the trials differ, seeds apart.
+        best: the finished trial with the highest validation score; None if none finished.
+        validation, test: scores of the re-runs, over seeds.
+        gap: best validation score of the search minus the mean test score of the re-runs:
+            how much the search flatters itself, since the best of many is partly luck.
+        final_ids: run ids of the re-runs that were tested.
+    """
+
+    name: str
+    backbones: tuple[str, ...]
+    varied: tuple[str, ...]
+    trials: tuple[Trial, ...]
+    best: Trial | None
+    validation: Estimate
+    test: Estimate
+    gap: Estimate
+    final_ids: tuple[str, ...]
+
+    def count(self, status: Status) -> int:
+        """Return how many trials ended so."""
+        return sum(trial.status == status for trial in self.trials)
+
+
+def summarise_searches(records: Sequence[RunRecord]) -> tuple[Search, ...]:
+    """Return each sweep found in the records, in the order of names."""
+    names = sorted({r.sweep for r in records if r.sweep is not None})
+    return tuple(_search(name, [r for r in records if r.sweep == name]) for name in names)
+
+
+def _search(name: str, records: Sequence[RunRecord]) -> Search:
+    tried = [r for r in records if r.role == "trial"]
+    tried.sort(key=lambda r: (-1 if r.trial is None else r.trial, r.run_id))
+    finals = [r for r in records if r.role == "final" and r.status == "finished"]
+    finals.sort(key=lambda r: (r.config.seed, r.run_id))
+    tested = [r for r in finals if r.value("test_score") is not None]
+    varied = varied_fields([r.config for r in tried])
+    trials = tuple(_trial(r, varied) for r in tried)
+    best = _best(trials)
+    test = _over_seeds(tested, "test_score")
+    return Search(
+        name=name,
+        backbones=tuple(sorted({r.config.backbone for r in records})),
+        varied=varied,
+        trials=trials,
+        best=best,
+        validation=_over_seeds(finals, "validation_score"),
+        test=test,
+        gap=_gap(best, test),
+        final_ids=tuple(r.run_id for r in tested),
+    )
+
+
+def _trial(record: RunRecord, varied: Sequence[str]) -> Trial:
+    scores = [p.metrics["validation_score"] for p in record.history
+              if "validation_score" in p.metrics]  # fmt: skip
+    score = record.value("validation_score") if record.status == "finished" else None
+    return Trial(
+        number=-1 if record.trial is None else record.trial,
+        run_id=record.run_id,
+        status=record.status,
+        score=score,
+        last_score=score if score is not None else (scores[-1] if scores else None),
+        values=tuple((field, getattr(record.config, field)) for field in varied),
+    )
+
+
+def _best(trials: Sequence[Trial]) -> Trial | None:
+    scored = [(t.score, -t.number, t) for t in trials if t.score is not None]
+    return max(scored, key=lambda item: item[:2])[2] if scored else None
+
+
+def _over_seeds(records: Sequence[RunRecord], measure: str) -> Estimate:
+    values = [r.value(measure) for r in records]
+    known = [value for value in values if value is not None]
+    if not known:
+        return Estimate(absent="the best configuration was not re-run to its end")
+    return t_interval(known, varied="seeds", bounds=(0, 1))
+
+
+def _gap(best: Trial | None, test: Estimate) -> Estimate:
+    if best is None or best.score is None:
+        return Estimate(absent="no trial finished")
+    if test.value is None:
+        return Estimate(absent=test.absent)
+    low = None if test.high is None else best.score - test.high
+    high = None if test.low is None else best.score - test.low
+    return replace(test, value=best.score - test.value, low=low, high=high)

@@ -1,0 +1,130 @@
+"""The opening of a report: what won, by how much, can I believe it, on which data and machine."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from reports.compare import Comparison, Table
+from reports.verdicts import Verdict
+from reports.wording import code, count, text, what_varied, with_interval
+
+_MOST_MACHINES = 3  # the table of machines has them all
+
+
+def summary_lines(comparison: Comparison) -> list[str]:
+    """Return the summary as Markdown lines; the first table leads, further ones follow briefly."""
+    lines = []
+    if not comparison.tables:
+        lines += _without_table(comparison)
+    for place, board in enumerate(comparison.tables):
+        if len(comparison.tables) > 1:
+            data = f"{code(board.data.source)} {board.data.digest[:8]}"
+            apart = "; other data, so not compared with the above" if place else ""
+            lines += [f"**On {data}**{apart}:", ""]
+        lines += [
+            f"- **What won:** {_winner(board)}",
+            f"- **By how much:** {_lead(board)}",
+            f"- **Can I believe it?** {_belief(board)}",
+            f"- **On which data:** {_data(board)}",
+            "",
+        ]
+    lines += [f"- **On which machine:** {_machines(comparison)}"]
+    lines += [f"- **What was looked at:** {_runs(comparison)}", ""]
+    return lines
+
+
+def verdict_line(verdict: Verdict) -> str:
+    """Return a verdict as one list item: `a` > `b`, or cannot separate, with the difference."""
+    leader, other = code(verdict.leader), code(verdict.other)
+    difference = verdict.difference
+    if difference.value is None or difference.low is None:
+        return f"- **no verdict** on {leader} and {other}: {text(difference.absent)}."
+    words = f"**{leader} > {other}**" if verdict.separated else \
+        f"**cannot separate** {leader} and {other}"  # fmt: skip
+    return (
+        f"- {words}: difference of scores {with_interval(difference)} at "
+        f"{100 * difference.level:.4g} %; {what_varied(difference)} varied."
+    )
+
+
+def _winner(board: Table) -> str:
+    first = board.contenders[0]
+    score = first.quality["score"]
+    over = f", mean over {count(len(first.seeds), 'seed')}" if len(first.seeds) > 1 else ""
+    what = f"; 95 % interval over {what_varied(score)}" if score.varied else ""
+    return f"{code(first.name)} with test score {with_interval(score)}{over}{what}."
+
+
+def _lead(board: Table) -> str:
+    if not board.verdicts:
+        return "it stands alone, so there is nothing to be ahead of."
+    verdict = board.verdicts[0]
+    if verdict.difference.value is None:
+        return f"not known: {text(verdict.difference.absent)}."
+    return (
+        f"{with_interval(verdict.difference)} in score ahead of {code(verdict.other)} "
+        f"({what_varied(verdict.difference)} varied)."
+    )
+
+
+def _belief(board: Table) -> str:
+    if not board.verdicts:
+        return "The numbers of one contender say how good it is, not whether it is better."
+    verdict = board.verdicts[0]
+    difference = verdict.difference
+    if difference.low is None:
+        return f"There is no verdict: {text(difference.absent)}."
+    equal = [code(v.other) for v in board.verdicts if not v.separated]
+    if not verdict.separated:
+        return f"No: these runs cannot separate it from {', '.join(equal)}."
+    if difference.varied == "images":
+        return (
+            "In part: on other images of this kind it would stay ahead of the runner-up, but at "
+            "least one of the two was trained with one seed only, so luck of training is not "
+            "ruled out. Run more seeds."
+        )
+    rest = f" It cannot be separated from {', '.join(equal)}." if equal else ""
+    return (
+        "Yes, as far as a difference in score goes: the interval of the lead excludes 0, with "
+        f"both seeds and test images counted as chance.{rest}"
+    )
+
+
+def _data(board: Table) -> str:
+    data = board.data
+    return (
+        f"{code(data.source)} (content {code(data.digest)}, data seed {data.data_seed}), "
+        f"{data.n_test or 0:,} test images, sealed until the final evaluation."
+    )
+
+
+def _machines(comparison: Comparison) -> str:
+    if not comparison.machines:
+        return "no run says."
+    names = [
+        f"{label}: {text(m.cpu_model)}, {count(m.cpu_cores, 'core')}, {text(', '.join(m.devices))}"
+        for label, m in comparison.machines
+    ]
+    more = f"; and {len(names) - _MOST_MACHINES} more" if len(names) > _MOST_MACHINES else ""
+    return "; ".join(names[:_MOST_MACHINES]) + f"{more}."
+
+
+def _runs(comparison: Comparison) -> str:
+    ends = Counter(run.status for run in comparison.runs)
+    words = ", ".join(f"{ends[status]} {status}" for status in sorted(ends))
+    rows = sum(len(board.contenders) for board in comparison.tables)
+    return (
+        f"{count(len(comparison.runs), 'run')} ({words}), "
+        f"{count(len(comparison.searches), 'sweep')}, {count(rows, 'contender')} tested."
+    )
+
+
+def _without_table(comparison: Comparison) -> list[str]:
+    lines = ["- **What won:** nothing can be ranked, because no run has a test result."]
+    for search in comparison.searches:
+        if search.best is not None and search.best.score is not None:
+            lines.append(
+                f"- Sweep {code(search.name)}: best validation score so far "
+                f"{search.best.score:.4f} (trial {search.best.number}), one seed, no interval."
+            )
+    return lines

@@ -1,0 +1,197 @@
+"""How a search went: score over trials, over each searched field, and what mattered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+
+from reports.searches import Search
+from reports.style import BLUE, GREY, ORANGE, VERMILION, WIDTH_IN, Omitted, Plot, new_figure
+from reports.wording import code
+
+STATUSES = ("finished", "pruned", "failed", "interrupted")
+_COLOURS = dict(zip(STATUSES, (BLUE, ORANGE, VERMILION, GREY), strict=True))
+_MARKERS = dict(zip(STATUSES, ("o", "v", "X", "s"), strict=True))
+_WEIGHT_RATIO = "box_weight / class_weight"
+
+
+def trial_table(search: Search) -> pd.DataFrame:
+    """Return one row for each trial: status, score, best so far, and each searched field.
+
+    The score of a pruned trial is that of its last epoch; without one it is missing.
+    """
+    rows = [
+        {"trial": t.number, "run_id": t.run_id, "status": t.status, "score": t.last_score}
+        | dict(t.values)
+        for t in search.trials
+    ]
+    table = pd.DataFrame(rows, columns=["trial", "run_id", "status", "score", *search.varied])
+    table["score"] = table["score"].astype(float)
+    finished = table["score"].where(table["status"] == "finished")
+    table.insert(4, "best_so_far", finished.cummax().ffill())
+    return table
+
+
+def trials_plot(search: Search, *, name: str) -> Plot | Omitted:
+    """Return score over trials, with what was pruned or failed, and the best so far."""
+    if not search.trials:
+        return Omitted(name=name, reason=f"sweep {search.name} has no trials among these runs")
+    return Plot(
+        name=name,
+        alt=f"Validation score of {len(search.trials)} trials of sweep {search.name}",
+        caption=f"Validation score over the trials of {code(search.name)}. A pruned trial stands "
+        "at the score of its last epoch; one that never reached a score is marked on the lower edge.",
+        table=trial_table(search),
+        draw=draw_trials,
+    )
+
+
+def draw_trials(table: pd.DataFrame) -> Figure:
+    """Draw each trial by its status, and the best score so far as a stair."""
+    figure = new_figure(3.4)
+    axes = figure.subplots()
+    if table["best_so_far"].notna().any():
+        axes.plot(table["trial"], table["best_so_far"], drawstyle="steps-post", color=GREY,
+                  lw=1.4, label="best so far", zorder=1)  # fmt: skip
+    scored = table[table["score"].notna()]
+    _scatter(axes, scored, x="trial")
+    for status in STATUSES:
+        lost = table[table["score"].isna() & (table["status"] == status)]
+        if len(lost):
+            axes.plot(lost["trial"], np.zeros(len(lost)), ls="", marker=_MARKERS[status],
+                      color=_COLOURS[status], transform=axes.get_xaxis_transform(),
+                      clip_on=False, label=f"{status}, no score", zorder=3)  # fmt: skip
+    axes.set(xlabel="trial", ylabel="validation score")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(handles))
+    return figure
+
+
+def fields_plot(search: Search, *, name: str) -> Plot | Omitted:
+    """Return the score over each searched field."""
+    table = trial_table(search)
+    if not search.varied or table["score"].notna().sum() == 0:
+        return Omitted(name=name, reason=f"no field varied, or no trial of {search.name} scored")
+    fields = ", ".join(search.varied)
+    return Plot(
+        name=name,
+        alt=f"Validation score of sweep {search.name} over {fields}",
+        caption=f"Validation score over {', '.join(map(code, search.varied))} (finished and pruned trials; logarithmic axes "
+        "and colours where values span more than a factor of ten).",
+        table=table,
+        draw=draw_fields,
+    )
+
+
+def draw_fields(table: pd.DataFrame) -> Figure:
+    """Draw a panel for each searched field, coloured by another one."""
+    fields = list(table.columns[5:])
+    scored = table[table["score"].notna()]
+    if {"box_weight", "class_weight"} <= set(fields):
+        weights = scored["box_weight"] / scored["class_weight"].replace(0, np.nan)
+        scored = scored.assign(**{_WEIGHT_RATIO: weights})
+    columns = min(3, len(fields))
+    rows = -(-len(fields) // columns)
+    figure = new_figure(3.3 * rows, width_in=WIDTH_IN if columns > 1 else 5.5)
+    grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
+    for axes in grid.flat[len(fields) :]:
+        axes.set_axis_off()
+    for axes, field in zip(grid.flat, fields, strict=False):
+        _draw_field(figure, axes, scored, field)
+        axes.set(xlabel=field, ylabel="validation score")
+    for axes in grid[:, 1:].flat:
+        axes.set_ylabel("")
+    handles, labels = grid.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(handles))
+    return figure
+
+
+def _draw_field(figure: Figure, axes: Axes, table: pd.DataFrame, field: str) -> None:
+    if not pd.api.types.is_numeric_dtype(table[field]):
+        sns.stripplot(data=table, x=field, y="score", color=BLUE, jitter=0.15, ax=axes)
+        axes.tick_params(axis="x", rotation=20)
+        return
+    if _spans_decades(table[field]):
+        axes.set_xscale("log")
+    colour_by = _colour_field(table, field)
+    if colour_by is None:
+        _scatter(axes, table, x=field)
+        return
+    norm = LogNorm(table[colour_by].min(), table[colour_by].max())
+    for status in STATUSES:
+        part = table[table["status"] == status]
+        if len(part):
+            points = axes.scatter(
+                part[field], part["score"], c=part[colour_by], norm=norm, cmap="viridis",
+                marker=_MARKERS[status], s=34, edgecolor="black", lw=0.5, label=status,
+            )  # fmt: skip
+    bar = figure.colorbar(points, ax=axes, orientation="horizontal", label=colour_by, pad=0.02)
+    # Without these, a bar of less than two decades labels its minor ticks over each other.
+    bar.ax.xaxis.set_major_locator(LogLocator(numticks=5))
+    bar.ax.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _colour_field(table: pd.DataFrame, field: str) -> str | None:
+    """Return the field that colours a panel: the loss weights' ratio, or the learning rate."""
+    other = _WEIGHT_RATIO if field == "learning_rate" else "learning_rate"
+    if other in table and _spans_decades(table[other]):
+        return other
+    return None
+
+
+def _spans_decades(values: pd.Series) -> bool:
+    known = values.dropna().astype(float)
+    return bool(
+        len(known) == len(values) > 0 and known.min() > 0 and known.max() > 10 * known.min()
+    )
+
+
+def _scatter(axes: Axes, table: pd.DataFrame, *, x: str) -> None:
+    for status in STATUSES:
+        part = table[table["status"] == status]
+        if len(part):
+            axes.plot(part[x], part["score"], ls="", marker=_MARKERS[status], ms=6,
+                      color=_COLOURS[status], mec="black", mew=0.4, label=status)  # fmt: skip
+
+
+def importance_table(importances: Mapping[str, float]) -> pd.DataFrame:
+    """Return field and importance, the most important first."""
+    rows = sorted(importances.items(), key=lambda item: (-item[1], item[0]))
+    return pd.DataFrame(rows, columns=["field", "importance"])
+
+
+def importance_plot(
+    importances: Mapping[str, float] | None, *, sweep: str, name: str
+) -> Plot | Omitted:
+    """Return how much of the scores' variance each field explains."""
+    if not importances:
+        return Omitted(name=name, reason=f"importances of sweep {sweep} were not computed")
+    table = importance_table(importances)
+    return Plot(
+        name=name,
+        alt="Importance of " + ", ".join(table["field"]),
+        caption=f"Share of the variance of the validation score in {code(sweep)} that each "
+        "searched field explains (fANOVA: Hutter et al. 2014); a point estimate without an interval.",
+        table=table,
+        draw=draw_importances,
+    )
+
+
+def draw_importances(table: pd.DataFrame) -> Figure:
+    """Draw a bar for each field, the most important on top."""
+    figure = new_figure(0.9 + 0.4 * len(table), width_in=7)
+    axes = figure.subplots()
+    bars = axes.barh(table["field"], table["importance"], color=BLUE, height=0.6)
+    axes.bar_label(bars, fmt="%.2f", padding=4)
+    axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
+    axes.set(xlabel="importance (share of variance)", xlim=(0, 1.1 * table["importance"].max()))
+    return figure
