@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +18,8 @@ from harness.record import Split
 from harness.store import write_atomically
 
 EXAMPLES_FILE = "examples.npz"
+
+_T = TypeVar("_T", "Predictions", "Examples")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -27,6 +32,9 @@ class Predictions:
         boxes: float32 `[n, 4]`, true boxes, see `harness.boxes`.
         probabilities: float32 `[n, classes]`, softmax output.
         predicted_boxes: float32 `[n, 4]`, raw box output, not clipped.
+
+    Raises:
+        ValueError: a shape or data type is another, or a label is not a class.
     """
 
     ids: NDArray[np.int64]
@@ -34,6 +42,16 @@ class Predictions:
     boxes: NDArray[np.float32]
     probabilities: NDArray[np.float32]
     predicted_boxes: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        n, classes = len(self.ids), self.probabilities.shape[-1]
+        _check("ids", self.ids, np.int64, (n,))
+        _check("labels", self.labels, np.int64, (n,))
+        _check("boxes", self.boxes, np.float32, (n, 4))
+        _check("probabilities", self.probabilities, np.float32, (n, classes))
+        _check("predicted_boxes", self.predicted_boxes, np.float32, (n, 4))
+        if not ((self.labels >= 0) & (self.labels < classes)).all():
+            raise ValueError(f"labels must lie in [0, {classes}), got {self.labels}")
 
     def save(self, path: Path) -> None:
         """Write the arrays as a compressed `.npz`, byte for byte the same for equal arrays."""
@@ -46,7 +64,7 @@ class Predictions:
         Raises:
             StoreError: the file is missing, damaged or holds something else.
         """
-        return cls(**_read_npz(path, cls.__slots__))
+        return _load(cls, path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -58,6 +76,9 @@ class Examples:
         images: uint8 `[k, height, width]`.
         labels, predicted_labels: int64 `[k]`.
         boxes, predicted_boxes: float32 `[k, 4]`.
+
+    Raises:
+        ValueError: a shape or data type is another.
     """
 
     ids: NDArray[np.int64]
@@ -66,6 +87,15 @@ class Examples:
     predicted_labels: NDArray[np.int64]
     boxes: NDArray[np.float32]
     predicted_boxes: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        k = len(self.ids)
+        _check("ids", self.ids, np.int64, (k,))
+        _check("images", self.images, np.uint8, (k, *self.images.shape[1:3]))
+        _check("labels", self.labels, np.int64, (k,))
+        _check("predicted_labels", self.predicted_labels, np.int64, (k,))
+        _check("boxes", self.boxes, np.float32, (k, 4))
+        _check("predicted_boxes", self.predicted_boxes, np.float32, (k, 4))
 
     def save(self, path: Path) -> None:
         """Write the arrays as a compressed `.npz`, byte for byte the same for equal arrays."""
@@ -78,7 +108,7 @@ class Examples:
         Raises:
             StoreError: the file is missing, damaged or holds something else.
         """
-        return cls(**_read_npz(path, cls.__slots__))
+        return _load(cls, path)
 
 
 def predictions_file(split: Split) -> str:
@@ -86,7 +116,7 @@ def predictions_file(split: Split) -> str:
     return f"predictions-{split}.npz"
 
 
-def write_npz(path: Path, arrays: dict[str, NDArray[np.generic]]) -> None:
+def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write arrays atomically as a `.npz` without time stamps, so that equal means identical."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -99,9 +129,23 @@ def write_npz(path: Path, arrays: dict[str, NDArray[np.generic]]) -> None:
     write_atomically(path, buffer.getvalue())
 
 
-def _read_npz(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[np.generic]]:
+def _load(kind: type[_T], path: Path) -> _T:
+    names = [field.name for field in dataclasses.fields(kind)]
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in names}
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise StoreError(f"{path} must hold the arrays {', '.join(names)}: {error}.") from error
+        # NumPy leaves a damaged file open if it is given the path.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            return kind(**{name: archive[name] for name in names})
+    # Damaged bytes raise whatever zipfile, zlib and NumPy's header parser come across.
+    except Exception as error:
+        raise StoreError(
+            f"{path} must hold the arrays {', '.join(names)}, but cannot be read: {error}."
+        ) from error
+
+
+def _check(
+    name: str, array: NDArray[Any], dtype: type[np.generic], shape: tuple[int, ...]
+) -> None:
+    if array.dtype != dtype or array.shape != shape:
+        raise ValueError(
+            f"{name} must be {dtype.__name__} {shape}, got {array.dtype} {array.shape}"
+        )
