@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,7 +77,11 @@ class Store:
         return read_record(self.run_dir(run_id) / RECORD_FILE)
 
     def records(self) -> Iterator[RunRecord]:
-        """Yield every readable record in the order of run ids."""
+        """Yield every record in the order of run ids; a run that has not ended has none.
+
+        Raises:
+            StoreError: a record cannot be read; the text names the file.
+        """
         runs = self.root / "runs"
         if not runs.is_dir():
             return
@@ -110,18 +115,18 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         StoreError: the folder cannot be written or the disk is full.
     """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
-            with os.fdopen(handle, "wb") as file:
+            # Not `mkstemp`: its files are closed to everybody else, whatever the umask.
+            with temporary.open("xb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error.strerror or error}.") from error
 
