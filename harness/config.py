@@ -44,16 +44,16 @@ class Knob:
         self._check_type(name, value)
         if self.choices and value not in self.choices:
             raise UsageError(f"`{name}` must be one of {', '.join(self.choices)}, got {value!r}.")
-        if isinstance(value, (int, float)) and not self._inside(float(value)):
+        if isinstance(value, (int, float)) and not self._inside(value):
             raise UsageError(f"`{name}` must be {self.range_text()}, got {value!r}.")
 
     def range_text(self) -> str:
         """Return the allowed range in words, such as "greater than 0"."""
         parts = []
         if self.low is not None:
-            parts.append(f"{'greater than' if self.low_open else 'at least'} {self.low:g}")
+            parts.append(f"{'greater than' if self.low_open else 'at least'} {self.low:.12g}")
         if self.high is not None:
-            parts.append(f"at most {self.high:g}")
+            parts.append(f"at most {self.high:.12g}")
         return " and ".join(parts) if parts else "a finite number"
 
     def _check_type(self, name: str, value: object) -> None:
@@ -68,8 +68,8 @@ class Knob:
             raise UsageError(f"`{name}` must be {self.kind.__name__}, got {value!r}.")
 
     def _inside(self, value: float) -> bool:
-        # Written so that NaN fails each comparison.
-        if not math.isfinite(value):
+        # Written so that NaN fails each comparison. Integers are finite, however large.
+        if isinstance(value, float) and not math.isfinite(value):
             return False
         if self.low is not None:
             if self.low_open and not value > self.low:
@@ -103,11 +103,16 @@ class RunConfig:
         high=1e6,
     )  # fmt: skip
     batch_size: int = _knob(64, "Images per replica and step.", "Training", kind=int, low=1)
+    global_batch_size: int | None = _knob(
+        None, "Images per step over all replicas, instead of --batch-size.", "Training",
+        kind=int, low=1, optional=True,
+    )  # fmt: skip
     epochs: int = _knob(
         10, "Passes over the training examples.", "Training", kind=int, low=1, high=100_000
     )
     patience: int | None = _knob(
-        None, "Stop after so many epochs without a better validation score.", "Training",
+        None, "Stop after so many epochs without a better validation score, and go back to the best.",
+        "Training",
         kind=int, low=1, optional=True,
     )  # fmt: skip
     seed: int = _knob(
@@ -148,8 +153,15 @@ class RunConfig:
             )
 
     def to_json(self) -> dict[str, str | int | float | bool | None]:
-        """Return the fields as plain JSON values, in the order of declaration."""
-        return {name: getattr(self, name) for name in knobs()}
+        """Return the fields as plain JSON values, in the order of declaration.
+
+        Equal configurations give equal text: 1 and 1.0, or 0.0 and -0.0, are written as one.
+        """
+        values = {name: getattr(self, name) for name in knobs()}
+        for name, knob in knobs().items():
+            if knob.kind is float and values[name] is not None:
+                values[name] += 0.0
+        return values
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> RunConfig:
@@ -160,7 +172,9 @@ class RunConfig:
         """
         unknown = sorted(set(values) - set(knobs()))
         if unknown:
-            raise UsageError(f"Unknown configuration field {unknown[0]!r}. Known: {list(knobs())}.")
+            raise UsageError(
+                f"Unknown configuration field {unknown[0]!r}. Known: {', '.join(knobs())}."
+            )
         return cls(**values)
 
     def digest(self) -> str:
