@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from harness.config import RunConfig
-from harness.errors import StoreError
+from harness.errors import StoreError, UsageError
 
 RECORD_VERSION = 1
 
@@ -73,7 +74,8 @@ METRICS: dict[str, Metric] = {
     ),
     "images_per_s": Metric(
         title="images/s", unit="1/s", better="higher",
-        meaning="training images over the time of the training calls, compilation apart", digits=0,
+        meaning="training images over the time of the training loop, data included, "
+        "compilation and evaluation apart", digits=0,
     ),
     "compile_s": Metric(
         title="compile time", unit="s", better="lower",
@@ -103,6 +105,9 @@ class Measure:
         value: in the unit that `METRICS` states; None if it could not be measured.
         reason: why `value` is None; None otherwise.
         samples: raw samples behind the value, in order, if there are several.
+
+    Raises:
+        ValueError: neither or both are given, or a number is NaN or infinite.
     """
 
     value: float | None = None
@@ -112,16 +117,24 @@ class Measure:
     def __post_init__(self) -> None:
         if (self.value is None) == (self.reason is None):
             raise ValueError("a measure has either a value or a reason for its absence")
+        _check_finite("a measure", *self.samples, 0.0 if self.value is None else self.value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpochPoint:
-    """One epoch: 1-based number, training images and seconds, and metrics by full name."""
+    """One epoch: 1-based number, training images and seconds, and metrics by full name.
+
+    Raises:
+        ValueError: a number is NaN or infinite: what could not be measured is left out.
+    """
 
     epoch: int
     images: int
     train_s: float
     metrics: Mapping[str, float]
+
+    def __post_init__(self) -> None:
+        _check_finite(f"epoch {self.epoch}", self.train_s, *self.metrics.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,8 +244,8 @@ class RunRecord:
             )
         try:
             return cls(**_parsed(values))
-        except (KeyError, TypeError, ValueError) as error:
-            raise StoreError(f"This is not a run record: {error}.") from error
+        except (AttributeError, KeyError, TypeError, ValueError, UsageError) as error:
+            raise StoreError(f"This is not a run record: {str(error).rstrip('.')}.") from error
 
     @classmethod
     def loads(cls, text: str) -> RunRecord:
@@ -253,8 +266,9 @@ class RunRecord:
 def _parsed(values: Mapping[str, Any]) -> dict[str, Any]:
     """Turn the nested plain values back into the classes they came from."""
     parsed = dict(values)
-    if parsed["status"] not in get_args(Status):
-        raise ValueError(f"status {parsed['status']!r}")
+    for name, choices in (("status", get_args(Status)), ("role", get_args(Role))):
+        if parsed[name] not in choices:
+            raise ValueError(f"{name} must be one of {', '.join(choices)}, got {parsed[name]!r}")
     parsed["config"] = RunConfig.from_json(values["config"])
     if values.get("data"):
         parsed["data"] = DataIdentity(**values["data"])
@@ -277,3 +291,9 @@ def _model(values: Mapping[str, Any]) -> ModelFacts:
         for layer in values["layers"]
     )
     return ModelFacts(**dict(values) | {"layers": layers})
+
+
+def _check_finite(owner: str, *numbers: float) -> None:
+    # JSON has no NaN: the whole record could not be written.
+    if not all(math.isfinite(number) for number in numbers):
+        raise ValueError(f"{owner} must hold finite numbers, got {numbers}")
