@@ -176,8 +176,7 @@ def _shake(model: keras.Model) -> None:
     """Add noise to the weights: branches born as 0 (ReZero) pass no gradient otherwise."""
     generator = np.random.default_rng(SEED)
     for weight in model.trainable_weights:
-        noise = generator.normal(0, 0.02, weight.shape)
-        weight.assign(keras.ops.convert_to_numpy(weight.value) + noise)
+        weight.assign_add(generator.normal(0, 0.02, weight.shape).astype(weight.dtype))
 
 
 def _same_weights(one: keras.Model, other: keras.Model) -> bool:

@@ -217,13 +217,15 @@ def get(name: str) -> Backbone:
 
 @contextlib.contextmanager
 def temporary() -> Iterator[None]:
-    """Forget, at the end of the block, what was registered inside it (for tests)."""
+    """Forget, at the end of the block, what others registered inside it (for tests)."""
     before = dict(_registered)
     try:
         yield
     finally:
+        # A built-in first asked for inside stays: Python would not run its module again.
+        kept = {name: known for name, known in _registered.items() if name in BUILTIN}
         _registered.clear()
-        _registered.update(before)
+        _registered.update(before | kept)
 
 
 def _announced() -> list[Entry]:
