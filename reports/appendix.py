@@ -21,9 +21,9 @@ _CANNOT_SEPARATE = (
     "- **cannot separate**: the interval holds 0. It does not say that both are equal."
 )
 _OPTIMISM = (
-    "- **optimism gap**: the best of many trials is partly luck, so its validation score flatters; "
-    "the re-run with new seeds on the test split does not. Its interval counts the seeds of the "
-    "re-run only, not that validation and test are different images."
+    "- **optimism gap**: the best of many trials is partly luck, so its validation score "
+    "flatters; the re-run with new seeds on the test split does not. Its interval counts the "
+    "seeds of the re-run only, not that validation and test are different images."
 )
 
 

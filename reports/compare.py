@@ -67,7 +67,7 @@ class Comparison:
     """Everything a report says, as plain values.
 
     Attributes:
-        tables: one leaderboard for each data set; more rows first.
+        tables: one leaderboard for each data set; more rows, then more runs first.
         searches: the sweeps.
         machines: label such as "M1" -> machine, in the order of labels.
         runs: every run given, none left out, ordered by start.
@@ -100,7 +100,7 @@ def compare(evidence: Iterable[Evidence]) -> Comparison:
         data = same_data[0].record.data
         if data is not None:
             tables.append(Table(data=data, contenders=rows, verdicts=judge(rows, by_id)))
-    tables.sort(key=lambda t: (-len(t.contenders), t.data.source, str(data_values(t.data))))
+    tables.sort(key=_by_size)
     return Comparison(
         tables=tuple(tables),
         searches=summarise_searches([item.record for item in items]),
@@ -177,6 +177,11 @@ def _grouped(
     for item in items:
         groups.setdefault(key(item.record), []).append(item)
     return list(groups.values())
+
+
+def _by_size(table: Table) -> tuple[object, ...]:
+    runs = sum(len(row.run_ids) for row in table.contenders)
+    return (-len(table.contenders), -runs, table.data.source, str(data_values(table.data)))
 
 
 def _line(

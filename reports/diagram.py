@@ -60,7 +60,7 @@ def draw_layers(table: pd.DataFrame) -> Figure:
     axes = figure.subplots()
     axes.set_axis_off()
     axes.set(xlim=(0, 1), ylim=(rows + 0.1, -0.9))
-    largest = max(int(table["parameters"].max()), 1)
+    largest = max(int(body["parameters"].max()), 1)
     for text, x in (("layer", 0.22), ("output (height x width x channels)", 0.60)):
         axes.text(x, -0.55, text, ha="center", va="center", color=GREY, fontsize=8.5)
     axes.text(0.80, -0.55, "parameters", ha="left", va="center", color=GREY, fontsize=8.5)

@@ -70,8 +70,8 @@ def boxes_plot(examples: Examples, *, name: str, what: str) -> Plot:
         name=name,
         alt=f"{len(table)} scenes with true and predicted boxes; the class was right in "
         f"{int(table['right'].sum())} of them",
-        caption=f"True against predicted boxes ({code(what)}): the first scenes by number, not chosen "
-        "by how well they went.",
+        caption=f"True against predicted boxes ({code(what)}): the first scenes by number, "
+        "not chosen by how well they went.",
         table=table,
         draw=_drawer(examples, predicted=True),
     )
@@ -90,9 +90,9 @@ def right_wrong_plot(examples: Examples, *, name: str, what: str) -> Plot | Omit
         name=name,
         alt=f"{min(len(right), _COLUMNS)} scenes classified right, then "
         f"{min(len(wrong), _COLUMNS)} classified wrong",
-        caption=f"Right against wrong classifications ({code(what)}), among the {len(table)} scenes "
-        f"kept: {len(right)} right, {len(wrong)} wrong. They are no sample; for shares see the "
-        "confusion matrix.",
+        caption=f"Right against wrong classifications ({code(what)}), among the {len(table)} "
+        f"scenes kept: {len(right)} right, {len(wrong)} wrong. They are no sample; for shares "
+        "see the confusion matrix.",
         table=shown,
         draw=_drawer(examples, predicted=True),
     )

@@ -47,7 +47,8 @@ def trials_plot(search: Search, *, name: str) -> Plot | Omitted:
         name=name,
         alt=f"Validation score of {len(search.trials)} trials of sweep {search.name}",
         caption=f"Validation score over the trials of {code(search.name)}. A pruned trial stands "
-        "at the score of its last epoch; one that never reached a score is marked on the lower edge.",
+        "at the score of its last epoch; one that never reached a score is marked "
+        "on the lower edge.",
         table=trial_table(search),
         draw=draw_trials,
     )
@@ -84,8 +85,9 @@ def fields_plot(search: Search, *, name: str) -> Plot | Omitted:
     return Plot(
         name=name,
         alt=f"Validation score of sweep {search.name} over {fields}",
-        caption=f"Validation score over {', '.join(map(code, search.varied))} (finished and pruned trials; logarithmic axes "
-        "and colours where values span more than a factor of ten).",
+        caption=f"Validation score over {', '.join(map(code, search.varied))} "
+        "(finished and pruned trials; logarithmic axes and colours where values span "
+        "more than a factor of ten).",
         table=table,
         draw=draw_fields,
     )
@@ -179,7 +181,8 @@ def importance_plot(
         name=name,
         alt="Importance of " + ", ".join(table["field"]),
         caption=f"Share of the variance of the validation score in {code(sweep)} that each "
-        "searched field explains (fANOVA: Hutter et al. 2014); a point estimate without an interval.",
+        "searched field explains (fANOVA: Hutter et al. 2014); a point estimate "
+        "without an interval.",
         table=table,
         draw=draw_importances,
     )
@@ -189,9 +192,10 @@ def draw_importances(table: pd.DataFrame) -> Figure:
     """Draw a bar for each field, the most important on top."""
     figure = new_figure(0.9 + 0.4 * len(table), width_in=7)
     axes = figure.subplots()
+    bar_end = float(table["importance"].max()) or 1.0  # all may be 0
     bars = axes.barh(table["field"], table["importance"], color=BLUE, height=0.6)
     axes.bar_label(bars, fmt="%.2f", padding=4)
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
-    axes.set(xlabel="importance (share of variance)", xlim=(0, 1.1 * table["importance"].max()))
+    axes.set(xlabel="importance (share of variance)", xlim=(0, 1.1 * bar_end))
     return figure

@@ -1,0 +1,286 @@
+"""What may be compared, in which order, and what is said of the rest."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from records import DATA, MACHINE, fabricate, fabricate_sweep
+from scipy import stats
+
+from harness.config import RunConfig
+from harness.errors import UsageError
+from harness.predictions import Predictions, predictions_file
+from harness.record import Measure
+from reports.commands import repeat_command, run_command
+from reports.compare import Comparison, compare
+from reports.evidence import Evidence, load
+
+GOOD, POOR = {"accuracy": 0.99, "noise": 0.01}, {"accuracy": 0.80, "noise": 0.05}
+
+
+def config(backbone: str = "notebook-cnn", seed: int = 0, **fields: object) -> RunConfig:
+    return RunConfig.from_json(
+        {"backbone": backbone, "seed": seed, "dataset": "mnist", "epochs": 5} | fields
+    )
+
+
+def seeds(
+    folder: Path, backbone: str, quality: dict[str, float], *, count: int = 3, **more: object
+) -> list[Evidence]:
+    return [
+        load(*fabricate(folder, f"{backbone}-{seed}", config=config(backbone, seed, **more),
+                        **quality))
+        for seed in range(count)
+    ]  # fmt: skip
+
+
+def reasons(comparison: Comparison) -> dict[str, str | None]:
+    return {line.run_id: line.not_ranked for line in comparison.runs}
+
+
+def test_runs_that_differ_in_their_seed_are_one_row(tmp_path: Path) -> None:
+    evidence = seeds(tmp_path, "notebook-cnn", GOOD)
+    ((row,),) = (table.contenders for table in compare(evidence).tables)
+    values = [e.record.value("test_score") for e in evidence]
+    theirs = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert row.seeds == (0, 1, 2)
+    assert row.quality["score"].value == pytest.approx(np.mean([v or 0 for v in values]))
+    assert row.quality["score"].low == pytest.approx(theirs.low)
+    assert (row.quality["score"].varied, row.quality["score"].n) == ("seeds", 3)
+
+
+def test_one_seed_has_an_interval_over_images(tmp_path: Path) -> None:
+    (evidence,) = seeds(tmp_path, "notebook-cnn", GOOD, count=1)
+    quality = compare([evidence]).tables[0].contenders[0].quality
+    assert {e.varied for e in quality.values()} == {"images"}
+    assert quality["accuracy"].method == "Wilson"
+    outcomes = evidence.outcomes
+    assert outcomes is not None
+    theirs = stats.ttest_1samp(outcomes.iou, 0).confidence_interval(0.95)
+    assert quality["mean_iou"].low == pytest.approx(theirs.low)
+
+
+def test_the_best_score_leads_and_is_separated(tmp_path: Path) -> None:
+    evidence = seeds(tmp_path, "a-cnn", POOR) + seeds(tmp_path, "b-cnn", GOOD)
+    (table,) = compare(evidence).tables
+    assert [(row.rank, row.name) for row in table.contenders] == [(1, "b-cnn"), (2, "a-cnn")]
+    (verdict,) = table.verdicts
+    assert (verdict.leader, verdict.other, verdict.separated) == ("b-cnn", "a-cnn", True)
+    assert verdict.difference.varied == "seeds and images"
+
+
+def test_equal_contenders_cannot_be_separated(tmp_path: Path) -> None:
+    evidence = seeds(tmp_path, "a-cnn", GOOD) + seeds(tmp_path, "b-cnn", GOOD)
+    (verdict,) = compare(evidence).tables[0].verdicts
+    assert not verdict.separated
+
+
+def test_one_seed_each_is_judged_over_images_only(tmp_path: Path) -> None:
+    evidence = seeds(tmp_path, "a-cnn", GOOD, count=1) + seeds(tmp_path, "b-cnn", POOR, count=1)
+    (verdict,) = compare(evidence).tables[0].verdicts
+    assert (verdict.difference.varied, verdict.difference.method) == ("images", "paired bootstrap")
+    a, b = (e.outcomes.values("score") for e in evidence if e.outcomes is not None)
+    assert verdict.difference.value == pytest.approx(float(np.mean(a - b)))
+
+
+def test_more_rows_ask_for_wider_verdicts(tmp_path: Path) -> None:
+    evidence = [e for name in "abcd" for e in seeds(tmp_path, name, GOOD, count=2)]
+    verdicts = compare(evidence).tables[0].verdicts
+    assert [v.difference.level for v in verdicts] == pytest.approx([1 - 0.05 / 3] * 3)
+
+
+def test_the_order_of_arrival_changes_nothing(tmp_path: Path) -> None:
+    evidence = seeds(tmp_path, "a-cnn", GOOD) + seeds(tmp_path, "b-cnn", POOR)
+    evidence += [load(*run) for run in fabricate_sweep(tmp_path, "s", trials=8)]
+    shuffled = random.Random(5).sample(evidence, len(evidence))
+    assert compare(shuffled) == compare(evidence)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"digest": "00" * 8}, {"test_digest": "00" * 8}, {"data_seed": 1}, {"source": "digits"}],
+)
+def test_other_data_is_never_ranked_together(tmp_path: Path, change: dict[str, object]) -> None:
+    first = seeds(tmp_path, "a-cnn", GOOD)
+    other = dataclasses.replace(DATA, **change)
+    second = load(*fabricate(tmp_path, "b", config=config("b-cnn"), data=other))
+    tables = compare([*first, second]).tables
+    assert [[row.name for row in table.contenders] for table in tables] == [["a-cnn"], ["b-cnn"]]
+    assert not tables[0].verdicts
+
+
+def test_fewer_training_examples_are_a_choice_not_other_data(tmp_path: Path) -> None:
+    small = dataclasses.replace(DATA, n_train=1000)
+    few = fabricate(tmp_path, "few", config=config(train_examples=1000), data=small)
+    (table,) = compare([*seeds(tmp_path, "notebook-cnn", GOOD), load(*few)]).tables
+    assert {row.name for row in table.contenders} == {
+        "notebook-cnn defaults",
+        "notebook-cnn train_examples=1000",
+    }
+
+
+def test_nothing_is_dropped_silently(tmp_path: Path) -> None:
+    runs = [
+        fabricate(tmp_path, "ok", config=config()),
+        fabricate(tmp_path, "bad", config=config(), status="failed", reason="loss became NaN"),
+        fabricate(tmp_path, "cut", config=config(), status="interrupted", reason="Ctrl-C"),
+        fabricate(tmp_path, "mute", config=config(), status="failed"),
+        fabricate(tmp_path, "dry", config=config(evaluate_test=False), tested=False),
+        fabricate(tmp_path, "lost", config=config(), tested=False),
+        fabricate(tmp_path, "t", config=config(), role="trial", sweep="s", trial=0),
+    ]
+    said = reasons(compare(load(*run) for run in runs))
+    assert said == {
+        "ok": None,
+        "bad": "loss became NaN",
+        "cut": "Ctrl-C",
+        "mute": "failed without saying why",
+        "dry": "run with --no-test",
+        "lost": "not evaluated on test",
+        "t": "a trial: a search looks at validation only",
+    }
+
+
+def test_an_unmeasured_test_score_gives_its_reason(tmp_path: Path) -> None:
+    record, folder = fabricate(tmp_path, "x", config=config(), tested=False)
+    record = dataclasses.replace(record, measures={"test_score": Measure(reason="disk full")})
+    assert reasons(compare([load(record, folder)])) == {"x": "disk full"}
+
+
+def test_a_repeated_seed_counts_once_and_the_first_one(tmp_path: Path) -> None:
+    first = load(*fabricate(tmp_path, "z-first", config=config(), minute=1))
+    again = load(*fabricate(tmp_path, "a-again", config=config(), minute=2))
+    comparison = compare([again, first])
+    assert comparison.tables[0].contenders[0].run_ids == ("z-first",)
+    assert reasons(comparison)["a-again"] == (
+        "same configuration and seed as z-first, which was first"
+    )
+
+
+def test_no_runs_and_doubled_runs_are_errors(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="at least one run"):
+        compare([])
+    evidence = load(*fabricate(tmp_path, "x", config=config()))
+    with pytest.raises(UsageError, match="x was given twice"):
+        compare([evidence, evidence])
+
+
+def test_timings_of_different_machines_are_marked_not_averaged(tmp_path: Path) -> None:
+    other = dataclasses.replace(MACHINE, host_digest="beef")
+    fast = fabricate(tmp_path, "fast", config=config(seed=1), machine=other, images_per_s=4000,
+                     minute=1)  # fmt: skip
+    mixed = compare([*seeds(tmp_path, "notebook-cnn", GOOD, count=1), load(*fast)])
+    row = mixed.tables[0].contenders[0]
+    assert row.machines == ("M1", "M2")
+    assert row.images_per_s.value is None
+    assert row.images_per_s.absent == "its runs were timed on different machines"
+
+
+def test_throughput_of_one_run_varies_over_epochs(tmp_path: Path) -> None:
+    (evidence,) = seeds(tmp_path, "a-cnn", GOOD, count=1)
+    speed = compare([evidence]).tables[0].contenders[0].images_per_s
+    assert (speed.varied, speed.n) == ("epochs", 5)
+
+
+def test_another_device_on_the_same_machine_may_be_compared(tmp_path: Path) -> None:
+    gpu = dataclasses.replace(MACHINE, strategy="gpu", devices=("gpu:0",))
+    runs = [fabricate(tmp_path, "cpu", config=config()),
+            fabricate(tmp_path, "gpu", config=config(strategy="gpu"), machine=gpu)]  # fmt: skip
+    assert compare(load(*run) for run in runs).tables[0].machines == ("M1",)
+
+
+def test_the_search_and_its_optimism_gap(tmp_path: Path) -> None:
+    runs = fabricate_sweep(tmp_path, "s", trials=12)
+    (search,) = compare(load(*run) for run in runs).searches
+    trials = [r for r, _ in runs if r.role == "trial"]
+    finals = [r.value("test_score") or 0 for r, _ in runs if r.role == "final"]
+    best = max(r.value("validation_score") or 0 for r in trials if r.status == "finished")
+    assert [t.number for t in search.trials] == list(range(12))
+    assert (search.count("finished"), search.count("pruned"), search.count("failed")) == (9, 2, 1)
+    assert search.varied == ("learning_rate", "class_weight", "box_weight")
+    assert search.best is not None
+    assert search.best.score == best
+    assert search.gap.value == pytest.approx(best - np.mean(finals))
+    assert search.gap.low is not None
+    assert search.test.high is not None
+    assert search.gap.low == pytest.approx(best - search.test.high)
+
+
+def test_a_search_cut_short_says_what_is_missing(tmp_path: Path) -> None:
+    runs = [run for run in fabricate_sweep(tmp_path, "s", trials=6) if run[0].role == "trial"]
+    comparison = compare(load(*run) for run in runs)
+    assert comparison.tables == ()
+    assert comparison.searches[0].test.value is None
+    assert comparison.searches[0].gap.absent == (
+        "the best configuration was not re-run to its end"
+    )
+
+
+def test_predictions_that_contradict_the_record_are_not_used(tmp_path: Path) -> None:
+    record, folder = fabricate(tmp_path, "x", config=config())
+    forged = dict(record.measures) | {"test_score": Measure(value=0.999)}
+    evidence = load(dataclasses.replace(record, measures=forged), folder)
+    assert evidence.outcomes is None
+    assert "but its record says 0.99900" in str(evidence.why_none)
+    score = compare([evidence]).tables[0].contenders[0].quality["score"]
+    assert (score.value, score.low) == (0.999, None)
+
+
+def test_damaged_and_missing_predictions_are_a_reason(tmp_path: Path) -> None:
+    record, folder = fabricate(tmp_path, "x", config=config())
+    path = folder / predictions_file("test")
+    path.write_bytes(b"not a zip")
+    assert load(record, folder).why_none == "its test predictions cannot be read"
+    path.unlink()
+    assert load(record, folder).why_none == "its test predictions are missing"
+
+
+def test_other_test_images_give_no_verdict(tmp_path: Path) -> None:
+    first = seeds(tmp_path, "a-cnn", GOOD, count=1)
+    record, folder = fabricate(tmp_path, "b", config=config("b-cnn"))
+    path = folder / predictions_file("test")
+    loaded = Predictions.load(path)
+    dataclasses.replace(loaded, ids=loaded.ids + 1).save(path)
+    (verdict,) = compare([*first, load(record, folder)]).tables[0].verdicts
+    assert not verdict.separated
+    assert "other test images" in str(verdict.difference.absent)
+
+
+def test_many_rows_stay_quick_and_have_few_verdicts(tmp_path: Path) -> None:
+    (evidence,) = seeds(tmp_path, "a-cnn", GOOD, count=1)
+    many = [
+        dataclasses.replace(
+            evidence,
+            record=dataclasses.replace(
+                evidence.record, run_id=f"r{n}", config=config("a-cnn", batch_size=n + 1)
+            ),
+        )
+        for n in range(60)
+    ]
+    (table,) = compare(many).tables
+    assert len(table.contenders) == 60
+    assert {row.rank for row in table.contenders} == {1}
+    assert len(table.verdicts) == 20
+    assert not any(v.separated for v in table.verdicts)
+
+
+def test_a_command_names_only_what_is_not_default() -> None:
+    assert run_command(RunConfig()) == "bench run"
+    line = run_command(
+        RunConfig(learning_rate=3e-05, box_weight=2.5, patience=3, evaluate_test=False,
+                  devices="cpu:0,cpu:1", jit="on")
+    )  # fmt: skip
+    assert shlex.split(line) == [
+        "bench", "run", "--learning-rate", "3e-05", "--box-weight", "2.5", "--patience", "3",
+        "--no-test", "--devices", "cpu:0,cpu:1", "--jit", "on",
+    ]  # fmt: skip
+
+
+def test_a_repeat_names_the_data_that_auto_chose(tmp_path: Path) -> None:
+    record, _ = fabricate(tmp_path, "x", config=RunConfig())
+    assert repeat_command(record) == "bench run --dataset mnist"

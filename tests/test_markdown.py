@@ -1,0 +1,140 @@
+"""The report's text: byte for byte against golden/report.md, and what must never be in it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from records import DATA, MACHINE, fabricate, fabricate_sweep
+
+from harness.config import RunConfig
+from reports.compare import compare
+from reports.evidence import load
+from reports.markdown import Gallery, MissingPicture, Picture, render
+from reports.statistics import Estimate
+from reports.wording import Notes, cell, code, number, table, text
+
+GOLDEN = Path(__file__).parent / "golden" / "report.md"
+
+
+def golden_report(folder: Path) -> str:
+    """Return the report of two backbones, a sweep, other data and a failed run."""
+    runs = fabricate_sweep(folder, "tune", trials=14)
+    for backbone, accuracy in (("notebook-cnn", 0.97), ("readme-cnn", 0.9)):
+        for seed in range(3):
+            config = RunConfig(backbone=backbone, dataset="mnist", seed=seed, epochs=5)
+            runs.append(
+                fabricate(folder, f"{backbone}-{seed}", config=config, accuracy=accuracy,
+                          minute=30 + seed)
+            )  # fmt: skip
+    digits = dataclasses.replace(DATA, source="digits", digest="d1" * 8, n_test=180)
+    laptop = dataclasses.replace(MACHINE, host_digest="beef", cpu_model="Synthetic Laptop")
+    config = RunConfig(dataset="digits", epochs=5)
+    runs.append(fabricate(folder, "lone", config=config, data=digits, machine=laptop, minute=40))
+    runs.append(
+        fabricate(folder, "boom", status="failed", reason="no | such *file*\n<b>", minute=41)
+    )
+    shown = Picture(title="Scores", file="scores.png", csv="scores.csv", alt="Scores [of] two",
+                    caption="Test scores.")  # fmt: skip
+    missing = MissingPicture(title="Right against wrong", reason="none was wrong")
+    gallery = Gallery(tables=((shown, missing),), searches=((shown,),), networks=(shown,))
+    return render(
+        compare(load(*run) for run in runs),
+        title="Two backbones",
+        gallery=gallery,
+        commands={"tune": "bench sweep --trials 14"},
+    )
+
+
+def test_the_report_is_the_golden_one(tmp_path: Path) -> None:
+    assert golden_report(tmp_path) == GOLDEN.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("hash_seed", ["1", "2"])
+def test_no_locale_time_zone_or_hash_seed_changes_a_byte(tmp_path: Path, hash_seed: str) -> None:
+    script = (
+        "import sys; from pathlib import Path; from test_markdown import golden_report; "
+        "sys.stdout.buffer.write(golden_report(Path(sys.argv[1])).encode())"
+    )
+    tests = Path(__file__).parent
+    environment = dict(os.environ) | {
+        "PYTHONHASHSEED": hash_seed, "TZ": "Asia/Tokyo", "LC_ALL": "C",
+        "PYTHONPATH": os.pathsep.join([str(tests), str(tests.parent)]),
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], env=environment, capture_output=True,
+        check=True,
+    )  # fmt: skip
+    assert done.stdout == GOLDEN.read_bytes()
+
+
+def test_tables_are_well_formed(tmp_path: Path) -> None:
+    """Each row of a table has as many cells as its head: no name or reason breaks it."""
+    widths: list[int] = []
+    for line in [*golden_report(tmp_path).splitlines(), ""]:
+        if line.startswith("|"):
+            widths.append(len(re.findall(r"(?<!\\)\|", line)))
+        else:
+            assert len(set(widths)) <= 1
+            widths = []
+
+
+def test_what_is_missing_is_never_a_nan_or_none(tmp_path: Path) -> None:
+    report = golden_report(tmp_path)
+    assert not re.search(r"\b(nan|None|inf)\b", report)
+
+
+def test_runs_without_test_make_a_report_that_says_so(tmp_path: Path) -> None:
+    run = fabricate(tmp_path, "dry", config=RunConfig(evaluate_test=False), tested=False)
+    report = render(compare([load(*run)]), title="Dry", gallery=Gallery())
+    assert "nothing can be ranked, because no run has a test result" in report
+    assert "| `dry` | `notebook-cnn`, seed 0 | finished | run with --no-test |" in report
+
+
+def test_a_lone_contender_is_not_called_better(tmp_path: Path) -> None:
+    run = fabricate(tmp_path, "one", config=RunConfig(dataset="mnist"))
+    report = render(compare([load(*run)]), title="One", gallery=Gallery())
+    assert "it stands alone" in report
+    assert "400 images (one seed)" in report
+    assert "### Verdicts" not in report
+
+
+def test_one_seed_wins_are_called_partly_believable(tmp_path: Path) -> None:
+    runs = [
+        fabricate(tmp_path, name, config=RunConfig(backbone=name, dataset="mnist"), accuracy=share)
+        for name, share in (("a-cnn", 0.98), ("b-cnn", 0.6))
+    ]
+    report = render(compare(load(*run) for run in runs), title="T", gallery=Gallery())
+    assert "luck of training is not ruled out. Run more seeds." in report
+    assert "**`a-cnn` > `b-cnn`**" in report
+
+
+def test_words_cannot_break_out_of_their_place() -> None:
+    assert text("a|b *c* <i>\nd") == r"a\|b \*c\* \<i\> d"
+    assert code("a`b|c\nd") == r"`a'b\|c d`"
+    assert len(text("x" * 1000)) == 240
+
+
+def test_numbers_and_cells() -> None:
+    assert number(-0.00001) == "0.0000"
+    assert number(-0.5, 2) == "-0.50"
+    notes = Notes()
+    assert cell(Estimate(absent="not run"), notes) == "absent<sup>1</sup>"
+    assert cell(Estimate(value=0.5, absent="one seed"), notes) == "0.5000<sup>2</sup>"
+    assert cell(Estimate(absent="not run"), notes) == "absent<sup>1</sup>"
+    full = Estimate(value=0.5, low=0.4, high=0.6, varied="seeds", n=3)
+    assert cell(full, notes, 2) == "0.50<br>[0.40, 0.60]"
+    assert notes.lines() == [
+        "<sup>1</sup> not run.<br>\n<sup>2</sup> no interval: one seed.", ""
+    ]  # fmt: skip
+
+
+def test_table_lines() -> None:
+    assert table(["a", "b"], [["1", "2"]], right="r") == [
+        "| a | b |", "| --: | --- |", "| 1 | 2 |", ""
+    ]  # fmt: skip

@@ -1,0 +1,150 @@
+"""A report folder: complete, repeatable, and nobody else's files touched."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import pytest
+from records import fabricate, fabricate_sweep
+
+from harness.config import RunConfig
+from harness.errors import StoreError
+from harness.record import RunRecord
+from reports.publish import MANIFEST_FILE, REPORT_FILE, publish
+
+Runs = list[tuple[RunRecord, Path]]
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Runs:
+    return [fabricate(tmp_path / "runs", "one", config=RunConfig(dataset="mnist"))]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_whole_report(tmp_path: Path) -> None:
+    runs = fabricate_sweep(tmp_path / "runs", "tune", trials=20)
+    for seed in range(2):
+        config = RunConfig(backbone="readme-cnn", dataset="mnist", seed=seed)
+        runs.append(fabricate(tmp_path / "runs", f"r{seed}", config=config))
+    folder = tmp_path / "report"
+    report = publish(
+        runs, folder, title="All", importances={"tune": {"learning_rate": 1.0}},
+        commands={"tune": "bench sweep --trials 20"}, made_at="2026-01-02",
+    )  # fmt: skip
+    text = report.path.read_text(encoding="utf-8")
+    linked = set(re.findall(r"\]\(([^)]+)\)", text))
+    written = {path.name for path in folder.iterdir()}
+    assert linked == written - {REPORT_FILE, MANIFEST_FILE}
+    assert {path.name for path in report.files} == written - {MANIFEST_FILE}
+    for name in ("scores", "curves", "scenes", "boxes", "confusion", "iou", "layers-1",
+                 "sweep-1-trials", "sweep-1-fields", "sweep-1-importances"):  # fmt: skip
+        assert f"{name}.png" in written
+        rows = list(csv.reader((folder / f"{name}.csv").read_text("utf-8").splitlines()))
+        assert len(rows) > 1
+        assert {len(row) for row in rows} == {len(rows[0])}
+    assert "Made at 2026-01-02." in text
+    assert "bench sweep --trials 20" in text
+
+
+def test_the_same_runs_give_the_same_bytes(tmp_path: Path, runs: Runs) -> None:
+    publish(runs, tmp_path / "a", title="T")
+    publish(runs, tmp_path / "b", title="T")
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+def test_an_old_report_is_replaced_without_rest(tmp_path: Path, runs: Runs) -> None:
+    folder = tmp_path / "report"
+    sweep = fabricate_sweep(tmp_path / "runs", "s", trials=6)
+    publish([*runs, *sweep], folder, title="Big")
+    assert (folder / "sweep-1-trials.png").exists()
+    publish(runs, folder, title="Small")
+    publish(runs, tmp_path / "fresh", title="Small")
+    assert contents(folder) == contents(tmp_path / "fresh")
+
+
+def test_a_folder_of_somebody_else_is_refused(tmp_path: Path, runs: Runs) -> None:
+    folder = tmp_path / "thesis"
+    folder.mkdir()
+    (folder / "report.md").write_text("my own words")
+    with pytest.raises(StoreError, match=r"report\.md, which bench did not write"):
+        publish(runs, folder, title="T")
+    assert contents(folder) == {"report.md": b"my own words"}
+
+
+def test_a_changed_report_is_not_overwritten(tmp_path: Path, runs: Runs) -> None:
+    folder = tmp_path / "report"
+    report = publish(runs, folder, title="T")
+    report.path.write_text("my remarks")
+    with pytest.raises(StoreError, match="was changed since bench wrote it"):
+        publish(runs, folder, title="T")
+    assert report.path.read_text() == "my remarks"
+
+
+def test_files_laid_beside_a_report_stay(tmp_path: Path, runs: Runs) -> None:
+    folder = tmp_path / "report"
+    publish(runs, folder, title="T")
+    (folder / "notes.txt").write_text("mine")
+    (folder / "sweep-1-trials.png").write_text("mine too")
+    publish(runs, folder, title="T")
+    assert (folder / "notes.txt").read_text() == "mine"
+    sweep = fabricate_sweep(tmp_path / "runs", "s", trials=6)
+    with pytest.raises(StoreError, match=r"sweep-1-trials\.png was not written by bench"):
+        publish([*runs, *sweep], folder, title="T")
+    assert (folder / "sweep-1-trials.png").read_text() == "mine too"
+
+
+def test_a_report_cut_off_while_written_is_taken_up_again(tmp_path: Path, runs: Runs) -> None:
+    """The state after the first manifest and half of the files, made by hand."""
+    folder = tmp_path / "report"
+    publish(runs, folder, title="Old")
+    publish(runs, tmp_path / "new", title="New")
+    old = json.loads((folder / MANIFEST_FILE).read_text())
+    new = json.loads((tmp_path / "new" / MANIFEST_FILE).read_text())
+    old["files"] = {n: [*old["files"][n], *new["files"][n]] for n in old["files"]}
+    (folder / MANIFEST_FILE).write_text(json.dumps(old))
+    (folder / REPORT_FILE).write_bytes((tmp_path / "new" / REPORT_FILE).read_bytes())
+    (folder / "curves.png").unlink()
+    publish(runs, folder, title="New")
+    assert contents(folder) == contents(tmp_path / "new")
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    ["{", "[]", '{"version": 1}', '{"version": 9, "files": {}}',
+     '{"version": 1, "files": {"../runs/one/record.json": ["x"]}}'],
+)  # fmt: skip
+def test_a_forged_manifest_deletes_nothing(tmp_path: Path, runs: Runs, manifest: str) -> None:
+    folder = tmp_path / "report"
+    folder.mkdir()
+    (folder / MANIFEST_FILE).write_text(manifest)
+    with pytest.raises(StoreError, match="Choose another folder"):
+        publish(runs, folder, title="T")
+    assert (tmp_path / "runs" / "one" / "record.json").exists()
+
+
+def test_a_file_in_place_of_the_folder(tmp_path: Path, runs: Runs) -> None:
+    (tmp_path / "report").write_text("")
+    with pytest.raises(StoreError, match="is a file"):
+        publish(runs, tmp_path / "report", title="T")
+
+
+def test_a_sweep_without_an_end_has_a_report(tmp_path: Path) -> None:
+    sweep = fabricate_sweep(tmp_path / "runs", "s", trials=6)
+    trials = [run for run in sweep if run[0].role == "trial"]
+    text = publish(trials, tmp_path / "r", title="T").path.read_text(encoding="utf-8")
+    assert "nothing can be ranked" in text
+    assert "(curves.png)" in text
+    assert "(boxes.png)" in text
+
+
+def test_only_failures_make_a_report_too(tmp_path: Path) -> None:
+    run = fabricate(tmp_path / "runs", "f", status="failed", reason="no luck")
+    text = publish([run], tmp_path / "r", title="T").path.read_text(encoding="utf-8")
+    assert "| `f` | `notebook-cnn`, seed 0 | failed | no luck |" in text
+    assert "- Training curves: no run finished." in text
