@@ -1,0 +1,133 @@
+"""Who is told how a sweep goes: the tracker keeps it for later, the observer shows it now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from harness.record import EpochPoint, RunRecord
+from sweeps.plan import SweepPlan, Task
+from sweeps.sampler import TrialRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepOutcome:
+    """How a sweep stands.
+
+    Attributes:
+        trials: the whole table, in order of numbers.
+        best: the best finished trial; None if none finished.
+        finals: records of the best configuration trained again, in order of seeds.
+        already_done: nothing was started, because nothing was left to do.
+        notes: what the user should know, one sentence each.
+    """
+
+    name: str
+    trials: tuple[TrialRow, ...]
+    best: TrialRow | None = None
+    finals: tuple[RunRecord, ...] = ()
+    already_done: bool = False
+    notes: tuple[str, ...] = ()
+
+
+SweepEnd = Literal["finished", "interrupted", "failed"]
+
+
+class Tracker(Protocol):
+    """Keeps runs where people look; in this house MLflow.
+
+    Every call may come again after a kill, and must then change nothing that is already there.
+    A tracker whose server is away keeps that to itself and sends later: a `TrackingError` here
+    would stop the sweep.
+    """
+
+    def open_sweep(self, plan: SweepPlan) -> None:
+        """Make the sweep known, before any of its runs."""
+
+    def reconcile(self, records: Sequence[RunRecord]) -> None:
+        """Take in whatever is missing of runs that ended before this command."""
+
+    def begin(self, task: Task) -> None:
+        """A run starts, or starts again after its worker died."""
+
+    def epoch(self, task: Task, point: EpochPoint) -> None:
+        """A run has measured an epoch."""
+
+    def finish(self, record: RunRecord) -> None:
+        """A run has ended as its record says, which is on disk."""
+
+    def close_sweep(self, end: SweepEnd, outcome: SweepOutcome) -> None:
+        """The command ends."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepOpened:
+    """The command looked at what is there: `done` of `total` trials have ended."""
+
+    plan: SweepPlan
+    total: int
+    rows: tuple[TrialRow, ...]
+
+    @property
+    def done(self) -> int:
+        """Return how many trials have ended."""
+        return sum(row.status != "running" for row in self.rows)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted:
+    """A worker took a run."""
+
+    task: Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochDone:
+    """A run has measured an epoch."""
+
+    task: Task
+    point: EpochPoint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnded:
+    """A run has ended; `row` is its line of the table if it was a trial."""
+
+    task: Task
+    record: RunRecord
+    row: TrialRow | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerDied:
+    """A worker ended uncalled; its run, if it had one, is put back or failed."""
+
+    reason: str
+    task: Task | None = None
+
+
+Event = SweepOpened | RunStarted | EpochDone | RunEnded | WorkerDied
+Observer = Callable[[Event], None]
+
+
+class NoTracker:
+    """Tracks nothing."""
+
+    def open_sweep(self, plan: SweepPlan) -> None:
+        """See `Tracker`."""
+
+    def reconcile(self, records: Sequence[RunRecord]) -> None:
+        """See `Tracker`."""
+
+    def begin(self, task: Task) -> None:
+        """See `Tracker`."""
+
+    def epoch(self, task: Task, point: EpochPoint) -> None:
+        """See `Tracker`."""
+
+    def finish(self, record: RunRecord) -> None:
+        """See `Tracker`."""
+
+    def close_sweep(self, end: SweepEnd, outcome: SweepOutcome) -> None:
+        """See `Tracker`."""

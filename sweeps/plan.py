@@ -1,0 +1,239 @@
+"""What a sweep is: everything that decides its table of trials, and nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args
+
+from harness.config import MAX_SEED, RunConfig
+from harness.errors import StoreError, SweepError, UsageError, unknown_name
+from harness.record import METRICS, QUALITY, Role
+from harness.store import write_atomically
+from sweeps.sampler import Direction, PrunerName, SamplerName
+from sweeps.space import DEFAULT_SPACE, Number, SearchSpace
+
+PLAN_FILE = "sweep.json"
+PLAN_VERSION = 1
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+Override = str | int | float | bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One run that a worker is to do."""
+
+    run_id: str
+    role: Role
+    sweep: str
+    trial: int
+    config: RunConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepPlan:
+    """A sweep, completely described: equal plans give equal tables, whoever runs them.
+
+    How many trials, workers and attempts there are is not part of it: that may differ from one
+    command to the next.
+
+    Attributes:
+        name: folder, study and prefix of run ids: letters, digits, `.`, `_` and `-`.
+        base: the configuration that trials and finals start from; `base.seed` seeds each trial.
+        space: what is searched.
+        seed: of the sampler.
+        data_source, data_digest: of the images and labels that `base` will find.
+        code: release of the code that trains; another release may measure other numbers.
+        trial_overrides: fields of `base` that differ in trials, such as fewer epochs.
+        final_overrides: fields of `base` that differ in finals.
+        finals: how many times the best configuration is trained again, each with a new seed.
+        objective: a quality measure, read on the validation split.
+        lookahead: trial `i` is proposed from the results up to trial `i - lookahead`; also the
+            most workers that can be busy.
+
+    Raises:
+        UsageError: a name, number or field does not fit.
+    """
+
+    name: str
+    base: RunConfig
+    space: SearchSpace = DEFAULT_SPACE
+    seed: int = 0
+    data_source: str
+    data_digest: str
+    code: str = ""
+    trial_overrides: Mapping[str, Override] = field(default_factory=dict)
+    final_overrides: Mapping[str, Override] = field(default_factory=dict)
+    finals: int = 3
+    objective: str = "score"
+    sampler: SamplerName = "tpe"
+    pruner: PrunerName = "median"
+    lookahead: int = 4
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise UsageError(
+                "A sweep's name must be 1 to 100 letters, digits, dots, dashes or underscores "
+                f"and start with a letter or digit, got {self.name!r}."
+            )
+        _check_choice("objective", self.objective, QUALITY)
+        _check_choice("sampler", self.sampler, get_args(SamplerName))
+        _check_choice("pruner", self.pruner, get_args(PrunerName))
+        _check_whole("seed of the sweep", self.seed, 0, MAX_SEED)
+        _check_whole("number of finals", self.finals, 0, 1000)
+        _check_whole("lookahead", self.lookahead, 1, 1000)
+        for overrides in (self.trial_overrides, self.final_overrides):
+            taken = sorted(set(overrides) & {*self.space.names(), "seed", "evaluate_test"})
+            if taken:
+                raise UsageError(f"`{taken[0]}` is set by the sweep and cannot be overridden.")
+        # Unfit overrides are better met now than in the middle of the night.
+        lowest = {item.name: item.low for item in self.space.ranges}
+        self.trial_task(0, lowest)
+        self.final_task(0, lowest, 1)
+
+    @property
+    def metric(self) -> str:
+        """Return the objective's name in a record."""
+        return f"validation_{self.objective}"
+
+    @property
+    def direction(self) -> Direction:
+        """Return which way the objective is better."""
+        return "maximize" if METRICS[self.objective].better == "higher" else "minimize"
+
+    def trial_id(self, number: int) -> str:
+        """Return the run id of a trial."""
+        return f"{self.name}-t{number:03d}"
+
+    def trial_task(self, number: int, params: Mapping[str, Number]) -> Task:
+        """Return the run of a trial. It never opens the test split."""
+        changes: dict[str, Any] = {**self.trial_overrides, "evaluate_test": False}
+        config = self.space.apply(dataclasses.replace(self.base, **changes), params)
+        return Task(
+            run_id=self.trial_id(number), role="trial", sweep=self.name, trial=number,
+            config=config,
+        )  # fmt: skip
+
+    def final_task(self, number: int, params: Mapping[str, Number], k: int) -> Task:
+        """Return the `k`-th final (from 1) of trial `number`: a new seed, and the test split.
+
+        The trial is part of the run id: a sweep that grows and finds a better trial adds finals
+        beside the old ones and overwrites none.
+        """
+        changes: dict[str, Any] = {
+            **self.final_overrides,
+            "evaluate_test": True,
+            "seed": (self.base.seed + k) % (MAX_SEED + 1),
+        }
+        config = self.space.apply(dataclasses.replace(self.base, **changes), params)
+        return Task(
+            run_id=f"{self.trial_id(number)}-s{k}", role="final", sweep=self.name, trial=number,
+            config=config,
+        )  # fmt: skip
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as plain JSON values."""
+        values = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
+        return values | {
+            "version": PLAN_VERSION,
+            "base": self.base.to_json(),
+            "space": self.space.to_json(),
+            "trial_overrides": dict(self.trial_overrides),
+            "final_overrides": dict(self.final_overrides),
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> SweepPlan:
+        """Build a plan from `to_json` values.
+
+        Raises:
+            StoreError: the version is unknown or a field does not fit.
+        """
+        if values.get("version") != PLAN_VERSION:
+            raise StoreError(
+                f"A sweep's description must have version {PLAN_VERSION}, "
+                f"got {values.get('version')!r}. Another release of bench wrote it: use that one."
+            )
+        parsed = {name: value for name, value in values.items() if name != "version"}
+        try:
+            parsed["base"] = RunConfig.from_json(values["base"])
+            parsed["space"] = SearchSpace.from_json(values["space"])
+            return cls(**parsed)
+        except (KeyError, TypeError, UsageError) as error:
+            raise StoreError(f"This is no description of a sweep: {error}.") from error
+
+
+def settle_plan(plan: SweepPlan, folder: Path) -> bool:
+    """Write the plan into a new sweep's folder, or check that it is the one found there.
+
+    Returns:
+        Whether the sweep existed.
+
+    Raises:
+        SweepError: the folder holds another plan; the text names each difference.
+    """
+    found = read_plan(folder)
+    if found is None:
+        text = json.dumps(plan.to_json(), indent=1, allow_nan=False) + "\n"
+        write_atomically(folder / PLAN_FILE, text.encode())
+        return False
+    differences = list(_differences(found.to_json(), plan.to_json()))
+    if differences:
+        raise SweepError(
+            f"Sweep {plan.name!r} must go on as it began, but now "
+            + "; ".join(f"`{name}` is {new!r} (was {old!r})" for name, old, new in differences)
+            + ". Give the original value, or start another sweep with --name."
+        )
+    return True
+
+
+def read_plan(folder: Path) -> SweepPlan | None:
+    """Return the plan in a sweep's folder, or None if there is none.
+
+    Raises:
+        StoreError: it cannot be read; the text names the file.
+    """
+    path = folder / PLAN_FILE
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} cannot be read: {error}.") from error
+    if not isinstance(values, dict):
+        raise StoreError(f"{path} must hold a JSON object.")
+    try:
+        return SweepPlan.from_json(values)
+    except StoreError as error:
+        raise StoreError(f"{path}: {error}") from error
+
+
+def _differences(
+    old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
+) -> list[tuple[str, Any, Any]]:
+    """Return (dotted name, old value, new value) of all that differs."""
+    found = []
+    for name in [*old, *(name for name in new if name not in old)]:
+        a, b = old.get(name), new.get(name)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            found += _differences(a, b, f"{prefix}{name}.")
+        elif a != b:
+            found.append((f"{prefix}{name}", a, b))
+    return found
+
+
+def _check_choice(kind: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise unknown_name(kind, value, known)
+
+
+def _check_whole(what: str, value: int, low: int, high: int) -> None:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not (whole and low <= value <= high):
+        raise UsageError(f"The {what} must be from {low} to {high}, got {value!r}.")

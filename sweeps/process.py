@@ -1,0 +1,150 @@
+"""One worker process, seen from the coordinator."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from harness.errors import StoreError
+from sweeps.protocol import Report, decode_report
+
+LAST_WORDS = 600
+"""Characters of a dead worker's log that are quoted."""
+
+
+class LocalWorker:
+    """A worker process, its two pipes and its log.
+
+    Args:
+        slot: its number in the pool.
+        execute: "module:function", see `sweeps.worker`.
+        log_dir: folder of the log.
+        environment: variables added to this process's own.
+
+    Raises:
+        StoreError: the log cannot be written.
+    """
+
+    def __init__(
+        self, slot: int, execute: str, log_dir: Path, environment: Mapping[str, str]
+    ) -> None:
+        self.slot = slot
+        self.log = log_dir / f"worker-{slot}.log"
+        self.was_ready = False
+        self._unread = b""
+        self._ended = False
+        try:
+            with self.log.open("ab") as log:
+                self._log_start = log.tell()
+                self._process = _spawn(execute, log.fileno(), environment)
+        except OSError as error:
+            raise StoreError(f"{self.log} cannot be written: {error.strerror}.") from error
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._jobs, self._answers = self._process.stdin, self._process.stdout
+        os.set_blocking(self._answers.fileno(), False)
+        self._waiting_since: float | None = time.monotonic()
+
+    @property
+    def answers(self) -> int:
+        """Return the descriptor that becomes readable when the worker said something."""
+        return self._answers.fileno()
+
+    def say(self, message: bytes) -> None:
+        """Send a message. If the worker is dead, `read` will tell; that is no error here."""
+        self._waiting_since = time.monotonic()
+        with suppress(OSError):
+            self._jobs.write(message)
+
+    def silent_s(self) -> float:
+        """Return for how many seconds an answer of the worker has been due."""
+        return 0.0 if self._waiting_since is None else time.monotonic() - self._waiting_since
+
+    def read(self) -> tuple[list[Report], bool]:
+        """Return what the worker said since last time, and whether it is dead.
+
+        Raises:
+            ValueError: it said something that is no message.
+        """
+        # Asked before reading, so that the last words of a dead process are not missed. The end
+        # of the stream alone does not do: a child that it forked may hold the pipe open.
+        dead = self._process.poll() is not None
+        *lines, self._unread = (self._unread + self._bytes()).split(b"\n")
+        reports = [decode_report(self.slot, line) for line in lines]
+        if reports:
+            self._waiting_since = None
+            self.was_ready = True
+        return reports, dead or self._ended
+
+    def hang_up(self) -> None:
+        """Close the worker's standard input, which tells it to end at once."""
+        with suppress(OSError):
+            self._jobs.close()
+
+    def end(self, patience_s: float) -> None:
+        """Wait so long for the process to end by itself, then kill it and its children."""
+        self.hang_up()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(patience_s)
+        with suppress(ProcessLookupError, PermissionError):
+            # Also when it has ended: children that it left behind are in its group.
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._answers.close()
+
+    def obituary(self, fault: str | None) -> str:
+        """Return in words how the worker ended, with the end of its log."""
+        words = self._last_words()
+        how = fault or _exit_text(self._process.returncode)
+        return f"{how}. " + (f"Its last words: {words}" if words else "It left no words.")
+
+    def _bytes(self) -> bytes:
+        chunks = []
+        self._ended = False
+        while True:
+            try:
+                chunk = os.read(self._answers.fileno(), 65536)
+            except BlockingIOError:
+                break
+            if not chunk:
+                self._ended = True
+                break
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+    def _last_words(self) -> str:
+        with suppress(OSError), self.log.open("rb") as log:
+            size = log.seek(0, os.SEEK_END)
+            log.seek(max(self._log_start, size - LAST_WORDS))
+            return log.read().decode(errors="replace").strip()
+        return ""
+
+
+def _spawn(execute: str, log: int, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """Start a worker that finds modules exactly where this process does."""
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    return subprocess.Popen(
+        # -P: the folder the user happens to stand in is no place to import from.
+        [sys.executable, "-P", "-m", "sweeps.worker", str(os.getpid()), execute],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=log,
+        bufsize=0,
+        env={**os.environ, "PYTHONPATH": path, **environment},
+        start_new_session=True,  # its own group: Ctrl-C is the coordinator's affair
+    )
+
+
+def _exit_text(code: int) -> str:
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        return f"was killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was killed by signal {-code}"

@@ -1,0 +1,214 @@
+"""What is tried next, and what is stopped early: pure functions around Optuna's own classes.
+
+A sampler that keeps its state over a whole sweep gives another table for each order in which the
+trials happen to end. Here each question is put to a small study in memory, made of exactly the
+trials that the rule of `guide` names, so the answer depends on the seed, the trial's number and
+those trials alone: not on how many workers there are, which is faster, or who was killed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.pruners import BasePruner, MedianPruner, NopPruner, PercentilePruner
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.trial import TrialState
+
+from harness.config import MAX_SEED
+from sweeps.space import Number, Params, SearchSpace
+
+SamplerName = Literal["tpe", "random"]
+PrunerName = Literal["median", "percentile", "none"]
+Direction = Literal["maximize", "minimize"]
+TrialStatus = Literal["running", "finished", "pruned", "failed"]
+
+STARTUP_TRIALS = 5
+"""Trials that must have finished before the first is stopped early (Optuna's own default)."""
+
+PERCENTILE = 33.0
+"""The percentile pruner keeps this best share, in percent, at each epoch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialRow:
+    """One line of a sweep's table.
+
+    Attributes:
+        number: 0-based; the n-th proposal of the sampler.
+        params: the searched fields and their values.
+        value: the objective at the end, or at the last epoch of a pruned trial.
+        curve: the objective after each epoch, as (1-based epoch, value).
+        reason: why the trial failed or was pruned.
+        attempts: how many workers have died of this trial; how it went, not what came out.
+    """
+
+    number: int
+    status: TrialStatus
+    params: Mapping[str, Number]
+    value: float | None = None
+    curve: tuple[tuple[int, float], ...] = ()
+    reason: str | None = None
+    attempts: int = field(default=0, compare=False)
+
+    @property
+    def epochs(self) -> int:
+        """Return the last epoch that was measured; 0 if none was."""
+        return self.curve[-1][0] if self.curve else 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guide:
+    """All that a proposal may depend on.
+
+    Attributes:
+        seen: the trials whose results count; all of them have ended.
+        unseen: params of the later trials before this one, whose results do not count yet.
+    """
+
+    seen: tuple[TrialRow, ...]
+    unseen: tuple[Mapping[str, Number], ...]
+
+
+def guide(rows: Sequence[TrialRow], number: int, lookahead: int) -> Guide | None:
+    """Return what trial `number` depends on, or None while one of those trials still runs.
+
+    Results count up to trial `number - lookahead`, so `lookahead` trials can run at once.
+    Failed trials guide nobody.
+    """
+    horizon = max(0, number - lookahead + 1)
+    seen = rows[:horizon]
+    if len(seen) < horizon or any(row.status == "running" for row in seen):
+        return None
+    return Guide(
+        seen=tuple(row for row in seen if row.status in ("finished", "pruned")),
+        unseen=tuple(row.params for row in rows[horizon:number]),
+    )
+
+
+def propose(
+    sampler: SamplerName,
+    space: SearchSpace,
+    *,
+    seed: int,
+    number: int,
+    guide: Guide,
+    direction: Direction,
+) -> Params:
+    """Return the params of trial `number`; equal arguments give equal params."""
+    study = _study(direction, sampler=_sampler(sampler, _seed(seed, number)))
+    distributions = space.distributions()
+    _add(study, guide.seen, distributions)
+    # Seen as running, they keep the sampler from proposing the same place again (constant liar).
+    for params in guide.unseen:
+        study.add_trial(_frozen(TrialState.RUNNING, params, distributions))
+    return dict(study.ask(distributions).params)
+
+
+class Judge:
+    """Decides after each epoch of one trial whether it goes on.
+
+    Args:
+        pruner: the rule.
+        guide: the trials it is compared with.
+        epochs: how many epochs the trial lasts.
+        distributions: the space, in Optuna's words.
+        direction: of the objective.
+    """
+
+    def __init__(
+        self,
+        pruner: PrunerName,
+        guide: Guide,
+        *,
+        epochs: int,
+        distributions: dict[str, BaseDistribution],
+        direction: Direction,
+    ) -> None:
+        self._epochs = epochs
+        study = _study(direction, pruner=_pruner(pruner, epochs))
+        _add(study, guide.seen, distributions)
+        self._trial = study.ask()
+
+    def goes_on(self, epoch: int, value: float | None) -> bool:
+        """Return whether the trial continues, given the objective after a 1-based `epoch`."""
+        if value is None or not math.isfinite(value):
+            return True  # no ground to compare; the run itself says why it failed
+        self._trial.report(value, epoch)
+        # Stopping at the last epoch saves nothing and would hide a complete result.
+        return epoch >= self._epochs or not self._trial.should_prune()
+
+
+def warmup_epochs(epochs: int) -> int:
+    """Return how many epochs no trial of that length is stopped.
+
+    A sixth of the trial (with none, pruning lost most of its gain in simulated sweeps of 30
+    epochs), but at least two: after the first epoch curves are ranked by their warm-up.
+    """
+    return max(2, math.ceil(epochs / 6))
+
+
+def curve_of(points: Iterable[tuple[int, float | None]]) -> tuple[tuple[int, float], ...]:
+    """Return the points with a finite value, in order of epochs."""
+    return tuple(sorted((e, v) for e, v in points if v is not None and math.isfinite(v)))
+
+
+def _seed(seed: int, number: int) -> int:
+    text = hashlib.sha256(f"trial {number} of sweep seed {seed}".encode()).digest()
+    return int.from_bytes(text[:4], "big") & MAX_SEED
+
+
+def _sampler(name: SamplerName, seed: int) -> BaseSampler:
+    match name:
+        case "tpe":
+            return TPESampler(seed=seed)
+        case "random":
+            return RandomSampler(seed=seed)
+
+
+def _pruner(name: PrunerName, epochs: int) -> BasePruner:
+    # Optuna judges from step `n_warmup_steps` on; ours count from 1.
+    first_judged = warmup_epochs(epochs) + 1
+    match name:
+        case "median":
+            return MedianPruner(n_startup_trials=STARTUP_TRIALS, n_warmup_steps=first_judged)
+        case "percentile":
+            return PercentilePruner(
+                PERCENTILE, n_startup_trials=STARTUP_TRIALS, n_warmup_steps=first_judged
+            )
+        case "none":
+            return NopPruner()
+
+
+def _study(direction: Direction, **parts: Any) -> optuna.Study:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # it announces each new study
+    return optuna.create_study(direction=direction, **parts)
+
+
+def _add(
+    study: optuna.Study, rows: Iterable[TrialRow], distributions: dict[str, BaseDistribution]
+) -> None:
+    states = {"finished": TrialState.COMPLETE, "pruned": TrialState.PRUNED}
+    for row in rows:
+        study.add_trial(
+            _frozen(
+                states[row.status], row.params, distributions,
+                value=row.value, intermediate_values=dict(row.curve),
+            )
+        )  # fmt: skip
+
+
+def _frozen(
+    state: TrialState,
+    params: Mapping[str, Number],
+    distributions: dict[str, BaseDistribution],
+    **result: Any,
+) -> optuna.trial.FrozenTrial:
+    return optuna.trial.create_trial(
+        state=state, params=dict(params), distributions=distributions, **result
+    )

@@ -1,0 +1,202 @@
+"""The table of trials on disk: an Optuna study in a journal file.
+
+Trial numbers are Optuna's own, there is one row per trial and no row for a retry. A row is
+written as running when its trial is proposed and ended once, after the record of its run is on
+disk. Only the holder of the sweep's lock writes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.trial import FrozenTrial, TrialState
+
+from harness.errors import StoreError
+from harness.record import RunRecord
+from harness.store import Store
+from sweeps.plan import SweepPlan, read_plan
+from sweeps.sampler import TrialRow, TrialStatus, curve_of
+from sweeps.space import Params
+
+JOURNAL_FILE = "journal.log"
+
+_STATUS: dict[TrialState, TrialStatus] = {
+    TrialState.RUNNING: "running",
+    TrialState.COMPLETE: "finished",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+}
+_STATE = {status: state for state, status in _STATUS.items()}
+
+
+class SweepStudy:
+    """The rows of one sweep, kept in Optuna's journal.
+
+    Args:
+        plan: of the sweep.
+        folder: of the sweep; the caller holds its lock.
+
+    Raises:
+        StoreError: the journal is damaged or cannot be written.
+    """
+
+    def __init__(self, plan: SweepPlan, folder: Path) -> None:
+        self._plan = plan
+        self._path = folder.absolute() / JOURNAL_FILE
+        self._distributions = plan.space.distributions()
+        with _journal_errors(self._path):
+            _repair(self._path)
+            self._storage = _open(self._path)
+            optuna.logging.set_verbosity(optuna.logging.WARNING)  # it announces each new study
+            optuna.create_study(
+                storage=self._storage, study_name=plan.name, direction=plan.direction,
+                load_if_exists=True,
+            )  # fmt: skip
+            self._study_id = self._storage.get_study_id_from_name(plan.name)
+
+    def rows(self) -> list[TrialRow]:
+        """Return all trials in order of their numbers."""
+        return _rows(self._storage, self._study_id)
+
+    def begin(self, number: int, params: Params) -> TrialRow:
+        """Write the next trial as running, in one line of the journal."""
+        template = optuna.trial.create_trial(
+            state=TrialState.RUNNING, params=params, distributions=self._distributions
+        )
+        with _journal_errors(self._path):
+            trial_id = self._storage.create_new_trial(self._study_id, template)
+        row = _row(self._storage.get_trial(trial_id))
+        if row.number != number:
+            raise StoreError(
+                f"{self._path} must be written by one process only, but trial {row.number} "
+                f"came where {number} was due."
+            )
+        return row
+
+    def count_attempt(self, row: TrialRow) -> TrialRow:
+        """Note that a worker died of this trial."""
+        trial_id = self._trial_id(row.number)
+        with _journal_errors(self._path):
+            self._storage.set_trial_user_attr(trial_id, "attempts", row.attempts + 1)
+        return _row(self._storage.get_trial(trial_id))
+
+    def end(self, number: int, record: RunRecord) -> TrialRow:
+        """End a running trial as its record says; the caller has put the record on disk.
+
+        Doing it again after a kill half way gives the same row. `record.status` is "finished"
+        (then with a finite objective), "pruned" or "failed".
+        """
+        trial_id = self._trial_id(number)
+        curve = curve_of((p.epoch, p.metrics.get(self._plan.metric)) for p in record.history)
+        value = record.value(self._plan.metric) if record.status == "finished" else None
+        if record.status == "pruned" and curve:
+            value = curve[-1][1]
+        with _journal_errors(self._path):
+            for epoch, point in curve:
+                self._storage.set_trial_intermediate_value(trial_id, epoch, point)
+            self._storage.set_trial_user_attr(trial_id, "run_id", record.run_id)
+            if record.reason is not None:
+                self._storage.set_trial_user_attr(trial_id, "reason", record.reason)
+            self._storage.set_trial_state_values(
+                trial_id, _STATE[_ended(record)], None if value is None else [value]
+            )
+        return _row(self._storage.get_trial(trial_id))
+
+    def _trial_id(self, number: int) -> int:
+        return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
+
+
+def best_row(plan: SweepPlan, rows: Sequence[TrialRow]) -> TrialRow | None:
+    """Return the finished trial with the best objective, the earliest of equals.
+
+    A pruned trial never wins: its value is that of an earlier epoch.
+    """
+    sign = -1.0 if plan.direction == "maximize" else 1.0
+    finished = [row for row in rows if row.status == "finished" and row.value is not None]
+    return min(finished, key=lambda row: (sign * (row.value or 0.0), row.number), default=None)
+
+
+def load_table(store: Store, name: str) -> tuple[SweepPlan, tuple[TrialRow, ...]]:
+    """Return a sweep's plan and trials as they stand; needs no lock and changes nothing.
+
+    Raises:
+        StoreError: there is no such sweep, or its journal is damaged.
+    """
+    folder = store.sweep_dir(name)
+    plan = read_plan(folder)
+    if plan is None:
+        raise StoreError(f"There is no sweep {name!r} in {store.root}.")
+    path = folder / JOURNAL_FILE
+    if not path.exists():
+        return plan, ()
+    with _journal_errors(path):
+        storage = _open(path)
+        known = [study.study_name for study in storage.get_all_studies()]
+        study_id = storage.get_study_id_from_name(name) if name in known else None
+    return plan, () if study_id is None else tuple(_rows(storage, study_id))
+
+
+def _open(path: Path) -> JournalStorage:
+    # The default lock, a symbolic link, is never broken when it is stale and its path relative.
+    lock = JournalFileOpenLock(str(path))
+    return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
+
+
+def _repair(path: Path) -> None:
+    """Undo what a killed writer may have left: half a last line, and Optuna's own lock.
+
+    The half line was never answered for, but the next one would be glued to it and make the
+    journal unreadable for ever. Removing the lock is safe, as we hold the sweep's.
+    """
+    Path(f"{path}.lock").unlink(missing_ok=True)
+    if not path.exists():
+        return
+    with path.open("r+b") as file:
+        content = file.read()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            file.truncate(whole)
+            os.fsync(file.fileno())
+
+
+@contextmanager
+def _journal_errors(path: Path) -> Iterator[None]:
+    """Turn what a full disk or a damaged journal raises into words."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error.strerror or error}.") from error
+    except (ValueError, KeyError) as error:
+        raise StoreError(
+            f"{path} must be a journal of Optuna, but it is damaged: {error!r}. Restore it from a "
+            "copy, or start another sweep with --name; the records of its runs are safe."
+        ) from error
+
+
+def _rows(storage: JournalStorage, study_id: int) -> list[TrialRow]:
+    trials = storage.get_all_trials(study_id, deepcopy=False)
+    return [_row(trial) for trial in sorted(trials, key=lambda trial: trial.number)]
+
+
+def _row(trial: FrozenTrial) -> TrialRow:
+    return TrialRow(
+        number=trial.number,
+        status=_STATUS[trial.state],
+        params=dict(trial.params),
+        value=trial.value,
+        curve=tuple(sorted(trial.intermediate_values.items())),
+        reason=trial.user_attrs.get("reason"),
+        attempts=trial.user_attrs.get("attempts", 0),
+    )
+
+
+def _ended(record: RunRecord) -> TrialStatus:
+    if record.status == "interrupted":
+        raise ValueError(f"the run of {record.run_id} has not ended")
+    return record.status

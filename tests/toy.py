@@ -1,0 +1,105 @@
+"""A training that takes milliseconds: what workers run in tests of sweeps.
+
+Its curve is a pure function of the configuration; how long it takes is not.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.config import RunConfig
+from harness.record import EpochPoint, Measure, RunRecord, Status
+from harness.store import Store
+
+EPOCHS = 6
+
+
+def execute(job: Mapping[str, Any], on_epoch: Callable[[EpochPoint], bool]) -> RunRecord:
+    """Pretend to train: sleep up to `delay_s` an epoch, misbehave where `faults` says so.
+
+    `faults` names trials: {"3": "crash"} ends the process, "crash once" only the first time.
+    """
+    config = RunConfig.from_json(job["config"])
+    store = Store(Path(job["store"]))
+    _show_pid(store)
+    fault = dict(job.get("faults", {})).get(str(job["trial"]), "")
+    points: list[EpochPoint] = []
+    status: Status = "finished"
+    for epoch in range(1, config.epochs + 1):
+        time.sleep(random.random() * job.get("delay_s", 0.0))
+        _misbehave(fault, epoch, store, job["run_id"])
+        value = score(config, epoch)
+        points.append(
+            EpochPoint(epoch=epoch, images=1, train_s=0.0, metrics={"validation_score": value})
+        )
+        if not on_epoch(points[-1]):
+            status = "pruned"
+            break
+    value = Measure(value=points[-1].metrics["validation_score"])
+    record = RunRecord(
+        run_id=job["run_id"], role=job["role"], sweep=job["sweep"], trial=job["trial"],
+        config=config, status=status, started_at="2026-01-01T00:00:00+00:00", duration_s=0.0,
+        reason="stopped early" if status == "pruned" else None, history=tuple(points),
+        measures={} if fault == "no score" else {"validation_score": value},
+    )  # fmt: skip
+    if fault != "no record":
+        store.write_record(record)
+    if fault == "crash after the record":
+        os._exit(7)
+    return record
+
+
+def score(config: RunConfig, epoch: int) -> float:
+    """Return a curve that rises over epochs; best at rate 1e-3 and weights 1 and 10."""
+    distance = (
+        (math.log10(config.learning_rate) + 3) ** 2
+        + math.log10(config.class_weight) ** 2
+        + (math.log10(config.box_weight) - 1) ** 2
+    )
+    seeded = random.Random(config.seed).random() * 0.01
+    return math.exp(-distance) * (1 - math.exp(-epoch / 3)) + seeded
+
+
+def pids(store: Store) -> list[int]:
+    """Return the workers that ever did a job."""
+    folder = store.root / "pids"
+    return sorted(int(path.name) for path in folder.iterdir()) if folder.is_dir() else []
+
+
+def _show_pid(store: Store) -> None:
+    folder = store.root / "pids"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / str(os.getpid())).touch()
+
+
+def _misbehave(fault: str, epoch: int, store: Store, run_id: str) -> None:
+    if epoch != 2:
+        return
+    once = store.root / f"{run_id}.misbehaved"
+    if fault.endswith("once"):
+        if once.exists():
+            return
+        once.touch()
+    match fault.removesuffix(" once"):
+        case "crash":
+            print("a last word before the crash", file=sys.stderr, flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "exit":
+            sys.exit(3)
+        case "raise":
+            raise RuntimeError("the toy broke")
+        case "print":
+            print('{"kind": "done"}', flush=True)
+            os.write(1, b"garbage without end")
+        case "read":
+            sys.stdin.read()
+        case "hang":
+            time.sleep(3600)

@@ -1,0 +1,60 @@
+"""A sweep of the toy as a program that can be killed: `python tests/toy_sweep.py OUT WISH`.
+
+WISH is a JSON object with total, workers, delay_s and, if wanted, attempts.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from toy import EPOCHS
+
+from harness.config import RunConfig
+from harness.errors import BenchError
+from harness.store import Store
+from sweeps.coordinator import run_sweep
+from sweeps.listeners import SweepOutcome
+from sweeps.plan import SweepPlan
+from sweeps.pool import LocalPool
+
+
+def toy_plan(**changes: Any) -> SweepPlan:
+    """Return the plan of a sweep of the toy."""
+    plain: dict[str, Any] = {
+        "name": "toy", "base": RunConfig(epochs=EPOCHS), "data_source": "toy",
+        "data_digest": "0123456789abcdef",
+    }  # fmt: skip
+    return SweepPlan(**plain | changes)
+
+
+def sweep(
+    store: Store, plan: SweepPlan, *, total: int, workers: int = 2, **options: Any
+) -> SweepOutcome:
+    """Run a sweep of the toy here; `options` are those of the toy, the pool and `run_sweep`."""
+    extra = {name: options.pop(name) for name in ("delay_s", "faults") if name in options}
+    silence = {name: options.pop(name) for name in ("silence_s",) if name in options}
+    start_pool = partial(
+        LocalPool, execute="toy:execute", log_dir=store.sweep_dir(plan.name), **silence
+    )
+    return run_sweep(
+        plan, total=total, workers=workers, store=store, start_pool=start_pool, job_extra=extra,
+        **options,
+    )  # fmt: skip
+
+
+def main() -> None:
+    """Run it as the command line says."""
+    try:
+        outcome = sweep(Store(Path(sys.argv[1])), toy_plan(), **json.loads(sys.argv[2]))
+    except BenchError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
+    print(json.dumps({"already_done": outcome.already_done, "notes": outcome.notes}))
+
+
+if __name__ == "__main__":
+    main()
