@@ -13,7 +13,6 @@ from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -23,8 +22,8 @@ WIDTH_IN = 9.0
 DPI = 150
 
 # Okabe & Ito (2008), "Color Universal Design", without their yellow (too pale on white).
-BLUE, ORANGE, GREEN, PINK, SKY, VERMILION, BLACK = (
-    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000",
+BLUE, ORANGE, GREEN, PINK, SKY, VERMILION = (
+    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00",
 )  # fmt: skip
 GREY = "#6E6E6E"
 PALETTE = (BLUE, VERMILION, GREEN, ORANGE, PINK, SKY)
@@ -107,12 +106,3 @@ def new_figure(height_in: float, *, width_in: float = WIDTH_IN) -> Figure:
     figure = Figure(figsize=(width_in, height_in), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
-
-
-def legend_below(figure: Figure, axes: Axes, *, columns: int = 3) -> None:
-    """Move the legend of one axes below the whole figure."""
-    handles, labels = axes.get_legend_handles_labels()
-    if axes.get_legend() is not None:
-        axes.get_legend().remove()  # type: ignore[union-attr]
-    if handles:
-        figure.legend(handles, labels, loc="outside lower center", ncols=columns)

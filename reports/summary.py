@@ -28,6 +28,10 @@ def summary_lines(comparison: Comparison) -> list[str]:
             f"- **On which data:** {_data(board)}",
             "",
         ]
+    if len(comparison.tables) > 1:
+        lines += ["**Overall:**", ""]
+    elif lines and not lines[-1]:
+        lines.pop()  # one list, not two
     lines += [f"- **On which machine:** {_machines(comparison)}"]
     lines += [f"- **What was looked at:** {_runs(comparison)}", ""]
     return lines

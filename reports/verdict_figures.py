@@ -18,7 +18,7 @@ IOU_BINS = 40
 """Bins of 0.025, so that the thresholds 0.5, 0.6 and 0.75 are edges of bins."""
 
 THRESHOLDS = (0.5, 0.6, 0.75)
-_LONG_NAME = 34  # characters before a name is broken into lines
+_LONG_NAME = 46  # characters before a name is broken into lines
 
 
 def score_table(contenders: Sequence[Contender]) -> pd.DataFrame:
@@ -49,7 +49,7 @@ def draw_scores(table: pd.DataFrame) -> Figure:
     """Draw a point and an interval for each contender, best on top."""
     labels = [_broken(name) for name in table["contender"]]
     lines = max(label.count("\n") + 1 for label in labels)
-    figure = new_figure(0.9 + (0.22 + 0.17 * lines) * len(table))
+    figure = new_figure(0.9 + (0.18 + 0.18 * lines) * len(table))
     axes = figure.subplots()
     places = np.arange(len(table))
     score = table["score"].to_numpy(float)
@@ -114,7 +114,14 @@ def draw_iou(table: pd.DataFrame) -> Figure:
         left.stairs(mine["share"], edges, color=colours[who], fill=len(names) == 1, lw=1.6)
     left.set(title="share of boxes in each 0.025 of IoU", xlabel="IoU", ylabel="share of boxes")
     sns.lineplot(
-        data=table, x="iou_low", y="at_least", hue="contender", palette=colours, ax=right, lw=1.8
+        data=table,
+        x="iou_low",
+        y="at_least",
+        hue="contender",
+        palette=colours,
+        ax=right,
+        lw=1.8,
+        errorbar=None,
     )
     right.set(title="share of boxes at least that good", xlabel="IoU", ylabel="share of boxes")
     for threshold in THRESHOLDS:

@@ -102,7 +102,7 @@ def cell(estimate: Estimate, notes: Notes, digits: int = 4) -> str:
     """Return the value above its interval, for a table; what is missing gets a note."""
     if estimate.value is None:
         return f"absent{notes.mark(estimate.absent or '')}"
-    ends = interval(estimate, digits)
+    ends = interval(estimate, digits).replace(" ", "&nbsp;")  # keeps an interval on one line
     if not ends:
         note = notes.mark(f"no interval: {estimate.absent}")
         return f"{number(estimate.value, digits)}{note}"

@@ -128,7 +128,7 @@ def test_numbers_and_cells() -> None:
     assert cell(Estimate(value=0.5, absent="one seed"), notes) == "0.5000<sup>2</sup>"
     assert cell(Estimate(absent="not run"), notes) == "absent<sup>1</sup>"
     full = Estimate(value=0.5, low=0.4, high=0.6, varied="seeds", n=3)
-    assert cell(full, notes, 2) == "0.50<br>[0.40, 0.60]"
+    assert cell(full, notes, 2) == "0.50<br>[0.40,&nbsp;0.60]"
     assert notes.lines() == [
         "<sup>1</sup> not run.<br>\n<sup>2</sup> no interval: one seed.", ""
     ]  # fmt: skip
