@@ -26,6 +26,7 @@ from harness.record import (
     ModelFacts,
     Role,
     RunRecord,
+    Split,
     Status,
 )
 from harness.store import RECORD_FILE, write_atomically
@@ -99,7 +100,7 @@ def fabricate(
     rng = np.random.default_rng(zlib.crc32(run_id.encode()))
     done = status == "finished"
     tested = tested and done and role != "trial"
-    split = "test" if tested else "validation"
+    split: Split = "test" if tested else "validation"
     run_folder = folder / run_id
     predictions = _predictions(data, accuracy=accuracy, noise=noise, rng=rng)
     measures: dict[str, Measure] = {}
@@ -141,7 +142,7 @@ def fabricate_sweep(
             box_weight=float(f"{box:.4g}"), class_weight=float(f"{weight:.4g}"), seed=number,
         )  # fmt: skip
         away = abs(np.log10(rate) + 3) + 0.3 * abs(np.log10(box / weight) - 0.7)
-        quality = {"accuracy": float(0.97 - 0.2 * away), "noise": float(0.015 + 0.03 * away)}
+        accuracy, noise = float(0.97 - 0.2 * away), float(0.015 + 0.03 * away)
         status: Status = "finished"
         if number % 7 == 3:
             status = "pruned"
@@ -154,19 +155,21 @@ def fabricate_sweep(
         runs.append(
             fabricate(
                 folder, f"{name}-t{number:03d}", config=config, role="trial", status=status,
-                sweep=name, trial=number, minute=number, reason=why.get(status), **quality,
+                sweep=name, trial=number, minute=number, reason=why.get(status),
+                accuracy=accuracy, noise=noise,
             )
         )  # fmt: skip
         score = runs[-1][0].value("validation_score")
         if score is not None and (best is None or score > best[0]):
             best = (score, config)
-            best_quality = quality
+            best_quality = accuracy, noise
     if best is not None:
         for again in range(3):
             config = dataclasses.replace(best[1], seed=1000 + again)
             runs.append(
                 fabricate(folder, f"{name}-final-{again}", config=config, role="final",
-                          sweep=name, minute=trials + again, **best_quality)
+                          sweep=name, minute=trials + again, accuracy=best_quality[0],
+                          noise=best_quality[1])
             )  # fmt: skip
     return runs
 

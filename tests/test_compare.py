@@ -6,6 +6,7 @@ import dataclasses
 import random
 import shlex
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from reports.commands import repeat_command, run_command
 from reports.compare import Comparison, compare
 from reports.evidence import Evidence, load
 
-GOOD, POOR = {"accuracy": 0.99, "noise": 0.01}, {"accuracy": 0.80, "noise": 0.05}
+GOOD, POOR = (0.99, 0.01), (0.80, 0.05)  # accuracy, noise of boxes
 
 
 def config(backbone: str = "notebook-cnn", seed: int = 0, **fields: object) -> RunConfig:
@@ -30,11 +31,11 @@ def config(backbone: str = "notebook-cnn", seed: int = 0, **fields: object) -> R
 
 
 def seeds(
-    folder: Path, backbone: str, quality: dict[str, float], *, count: int = 3, **more: object
+    folder: Path, backbone: str, quality: tuple[float, float], *, count: int = 3, **more: object
 ) -> list[Evidence]:
     return [
         load(*fabricate(folder, f"{backbone}-{seed}", config=config(backbone, seed, **more),
-                        **quality))
+                        accuracy=quality[0], noise=quality[1]))
         for seed in range(count)
     ]  # fmt: skip
 
@@ -105,7 +106,7 @@ def test_the_order_of_arrival_changes_nothing(tmp_path: Path) -> None:
     "change",
     [{"digest": "00" * 8}, {"test_digest": "00" * 8}, {"data_seed": 1}, {"source": "digits"}],
 )
-def test_other_data_is_never_ranked_together(tmp_path: Path, change: dict[str, object]) -> None:
+def test_other_data_is_never_ranked_together(tmp_path: Path, change: dict[str, Any]) -> None:
     first = seeds(tmp_path, "a-cnn", GOOD)
     other = dataclasses.replace(DATA, **change)
     second = load(*fabricate(tmp_path, "b", config=config("b-cnn"), data=other))

@@ -138,3 +138,16 @@ def test_table_lines() -> None:
     assert table(["a", "b"], [["1", "2"]], right="r") == [
         "| a | b |", "| --: | --- |", "| 1 | 2 |", ""
     ]  # fmt: skip
+
+
+def test_speeds_of_different_machines_are_marked(tmp_path: Path) -> None:
+    laptop = dataclasses.replace(MACHINE, host_digest="beef")
+    runs = [
+        fabricate(tmp_path, name, config=RunConfig(backbone=name, dataset="mnist"),
+                  machine=machine, minute=minute)
+        for minute, (name, machine) in enumerate([("a-cnn", MACHINE), ("b-cnn", laptop)])
+    ]  # fmt: skip
+    report = render(compare(load(*run) for run in runs), title="T", gallery=Gallery())
+    assert "those speeds are not compared with each other" in report
+    rows = [line for line in report.splitlines() if re.match(r"\| \d \|.*<br>", line)]
+    assert sorted(re.findall(r"<br>on (M\d)", "".join(rows))) == ["M1", "M2"]
