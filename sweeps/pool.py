@@ -129,7 +129,7 @@ class LocalPool:
                 del self._workers[worker.slot]
                 raise BenchError(
                     f"Workers must be able to start, but {self._failed_starts} in a row did not. "
-                    f"The last {reason} Its log is {worker.log}."
+                    f"The last {reason}. Its log is {worker.log}."
                 )
         self._start(worker.slot)
-        return Died(slot=worker.slot, reason=f"The worker {reason}")
+        return Died(slot=worker.slot, reason=f"The worker {reason} (log: {worker.log}).")

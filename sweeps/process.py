@@ -14,8 +14,8 @@ from pathlib import Path
 from harness.errors import StoreError
 from sweeps.protocol import Report, decode_report
 
-LAST_WORDS = 600
-"""Characters of a dead worker's log that are quoted."""
+LAST_WORDS = 300
+"""Characters of the last line in a dead worker's log that are quoted."""
 
 
 class LocalWorker:
@@ -99,10 +99,10 @@ class LocalWorker:
         self._answers.close()
 
     def obituary(self, fault: str | None) -> str:
-        """Return in words how the worker ended, with the end of its log."""
-        words = self._last_words()
+        """Return in words how the worker ended, with the last line of its log."""
         how = fault or _exit_text(self._process.returncode)
-        return f"{how}. " + (f"Its last words: {words}" if words else "It left no words.")
+        words = self._last_words()
+        return f"{how}, with the last words {words!r}" if words else f"{how}, without a word"
 
     def _bytes(self) -> bytes:
         chunks = []
@@ -121,8 +121,10 @@ class LocalWorker:
     def _last_words(self) -> str:
         with suppress(OSError), self.log.open("rb") as log:
             size = log.seek(0, os.SEEK_END)
-            log.seek(max(self._log_start, size - LAST_WORDS))
-            return log.read().decode(errors="replace").strip()
+            log.seek(max(self._log_start, size - 4 * LAST_WORDS))
+            lines = log.read().decode(errors="replace").split("\n")
+            # The last line of a traceback is the exception; the rest is in the log.
+            return next((line for line in reversed(lines) if line.strip()), "")[:LAST_WORDS]
         return ""
 
 

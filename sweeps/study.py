@@ -15,6 +15,7 @@ from pathlib import Path
 import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from harness.errors import StoreError
@@ -53,12 +54,8 @@ class SweepStudy:
         with _journal_errors(self._path):
             _repair(self._path)
             self._storage = _open(self._path)
-            optuna.logging.set_verbosity(optuna.logging.WARNING)  # it announces each new study
-            optuna.create_study(
-                storage=self._storage, study_name=plan.name, direction=plan.direction,
-                load_if_exists=True,
-            )  # fmt: skip
-            self._study_id = self._storage.get_study_id_from_name(plan.name)
+            known = _study_id(self._storage, plan.name)
+            self._study_id = _new_study(self._storage, plan) if known is None else known
 
     def rows(self) -> list[TrialRow]:
         """Return all trials in order of their numbers."""
@@ -137,8 +134,7 @@ def load_table(store: Store, name: str) -> tuple[SweepPlan, tuple[TrialRow, ...]
         return plan, ()
     with _journal_errors(path):
         storage = _open(path)
-        known = [study.study_name for study in storage.get_all_studies()]
-        study_id = storage.get_study_id_from_name(name) if name in known else None
+        study_id = _study_id(storage, name)
     return plan, () if study_id is None else tuple(_rows(storage, study_id))
 
 
@@ -146,6 +142,16 @@ def _open(path: Path) -> JournalStorage:
     # The default lock, a symbolic link, is never broken when it is stale and its path relative.
     lock = JournalFileOpenLock(str(path))
     return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
+
+
+def _study_id(storage: JournalStorage, name: str) -> int | None:
+    known = [study.study_name for study in storage.get_all_studies()]
+    return storage.get_study_id_from_name(name) if name in known else None
+
+
+def _new_study(storage: JournalStorage, plan: SweepPlan) -> int:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # it announces each new study
+    return storage.create_new_study([StudyDirection[plan.direction.upper()]], plan.name)
 
 
 def _repair(path: Path) -> None:

@@ -51,9 +51,9 @@ def main() -> None:
     try:
         outcome = sweep(Store(Path(sys.argv[1])), toy_plan(), **json.loads(sys.argv[2]))
     except BenchError as error:
-        print(error, file=sys.stderr)
+        sys.stderr.write(f"{error}\n")
         sys.exit(error.exit_code)
-    print(json.dumps({"already_done": outcome.already_done, "notes": outcome.notes}))
+    sys.stdout.write(json.dumps({"already_done": outcome.already_done, "notes": outcome.notes}))
 
 
 if __name__ == "__main__":

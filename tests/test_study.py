@@ -1,0 +1,210 @@
+import json
+import os
+
+import optuna
+import pytest
+from toy_sweep import toy_plan
+
+from harness.config import RunConfig
+from harness.errors import StoreError, SweepError, UsageError
+from harness.record import EpochPoint, Measure, RunRecord
+from harness.store import Store
+from sweeps.lock import hold_lock
+from sweeps.plan import read_plan, settle_plan
+from sweeps.sampler import TrialRow
+from sweeps.space import DEFAULT_SPACE, Range, SearchSpace
+from sweeps.study import JOURNAL_FILE, SweepStudy, best_row, load_table
+
+PLAN = toy_plan()
+PARAMS = {"learning_rate": 0.001, "class_weight": 2.0, "box_weight": 3.0}
+
+
+def record(number, status="finished", *, value=0.4, reason=None):
+    task = PLAN.trial_task(number, PARAMS)
+    history = tuple(
+        EpochPoint(epoch=e, images=1, train_s=0.0, metrics={"validation_score": e / 10})
+        for e in (1, 2, 3)
+    )
+    return RunRecord(
+        run_id=task.run_id, role="trial", sweep="toy", trial=number, config=task.config,
+        status=status, reason=reason, started_at="2026-01-01T00:00:00+00:00", duration_s=1.0,
+        history=history, measures={"validation_score": Measure(value=value)},
+    )  # fmt: skip
+
+
+def row(number, value, status="finished"):
+    return TrialRow(number=number, status=status, params=PARAMS, value=value)
+
+
+def test_rows_survive_the_process(tmp_path):
+    study = SweepStudy(PLAN, tmp_path)
+    for number in range(4):
+        study.begin(number, PARAMS)
+    study.end(0, record(0))
+    study.end(1, record(1, "pruned"))
+    study.end(2, record(2, "failed", reason="out of memory"))
+    curve = ((1, 0.1), (2, 0.2), (3, 0.3))
+    assert SweepStudy(PLAN, tmp_path).rows() == [
+        TrialRow(number=0, status="finished", params=PARAMS, value=0.4, curve=curve),
+        TrialRow(number=1, status="pruned", params=PARAMS, value=0.3, curve=curve),
+        TrialRow(
+            number=2, status="failed", params=PARAMS, curve=curve, reason="out of memory"
+        ),
+        TrialRow(number=3, status="running", params=PARAMS),
+    ]  # fmt: skip
+
+
+def test_attempts_are_counted_in_place(tmp_path):
+    study = SweepStudy(PLAN, tmp_path)
+    first = study.begin(0, PARAMS)
+    assert study.count_attempt(study.count_attempt(first)).attempts == 2
+    assert [r.attempts for r in SweepStudy(PLAN, tmp_path).rows()] == [2]
+
+
+def test_optuna_itself_reads_the_study(tmp_path):
+    study = SweepStudy(PLAN, tmp_path)
+    study.begin(0, PARAMS)
+    study.end(0, record(0))
+    backend = optuna.storages.journal.JournalFileBackend(str(tmp_path / JOURNAL_FILE))
+    loaded = optuna.load_study(study_name="toy", storage=optuna.storages.JournalStorage(backend))
+    assert (loaded.best_value, loaded.best_params) == (0.4, PARAMS)
+
+
+@pytest.mark.parametrize("cut", [1, 5, 40])
+def test_a_torn_last_line_costs_only_itself(tmp_path, cut):
+    study = SweepStudy(PLAN, tmp_path)
+    study.begin(0, PARAMS)
+    path = tmp_path / JOURNAL_FILE
+    whole = path.read_bytes()
+    study.begin(1, PARAMS)
+    path.write_bytes(path.read_bytes()[:-cut])
+    healed = SweepStudy(PLAN, tmp_path)
+    assert path.read_bytes() == whole
+    healed.begin(1, PARAMS)
+    assert len(SweepStudy(PLAN, tmp_path).rows()) == 2
+
+
+def test_a_stale_lock_of_optuna_delays_nobody(tmp_path):
+    SweepStudy(PLAN, tmp_path).begin(0, PARAMS)
+    stale = tmp_path / f"{JOURNAL_FILE}.lock"
+    stale.touch()
+    # Optuna alone would wait 30 s for it.
+    SweepStudy(PLAN, tmp_path).begin(1, PARAMS)
+    assert not stale.exists()
+
+
+def test_a_damaged_journal_is_named(tmp_path):
+    study = SweepStudy(PLAN, tmp_path)
+    study.begin(0, PARAMS)
+    path = tmp_path / JOURNAL_FILE
+    path.write_bytes(b"{half a line\n" + path.read_bytes())
+    with pytest.raises(StoreError, match=rf"{JOURNAL_FILE} must be a journal"):
+        SweepStudy(PLAN, tmp_path)
+
+
+def test_the_best_row_finished_and_came_first():
+    rows = [row(0, 0.9, "pruned"), row(1, 0.5), row(2, 0.7), row(3, 0.7), row(4, None, "failed")]
+    assert best_row(PLAN, rows).number == 2
+    assert best_row(toy_plan(objective="cross_entropy"), rows).number == 1
+    assert best_row(PLAN, rows[:1]) is None
+
+
+def test_the_table_can_be_read_without_the_lock(tmp_path):
+    store = Store(tmp_path)
+    with pytest.raises(StoreError, match="no sweep 'toy'"):
+        load_table(store, "toy")
+    folder = store.sweep_dir("toy")
+    with hold_lock(folder):
+        settle_plan(PLAN, folder)
+        assert load_table(store, "toy") == (PLAN, ())
+        SweepStudy(PLAN, folder).begin(0, PARAMS)
+        plan, rows = load_table(store, "toy")
+    assert (plan, len(rows)) == (PLAN, 1)
+
+
+def test_one_process_holds_the_lock(tmp_path):
+    refused = pytest.raises(SweepError, match=rf"process {os.getpid()} is running")
+    with hold_lock(tmp_path), refused, hold_lock(tmp_path):
+        pass
+    with hold_lock(tmp_path):
+        pass
+
+
+def test_a_plan_is_found_again_as_it_was(tmp_path):
+    plan = toy_plan(trial_overrides={"epochs": 3, "patience": None}, lookahead=2)
+    assert settle_plan(plan, tmp_path) is False
+    assert settle_plan(plan, tmp_path) is True
+    assert read_plan(tmp_path) == plan
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"seed": 5}, r"`seed` is 5 \(was 0\)"),
+        ({"lookahead": 2}, r"`lookahead` is 2 \(was 4\)"),
+        ({"data_digest": "feed"}, r"`data_digest` is 'feed' \(was '0123456789abcdef'\)"),
+        ({"base": RunConfig(epochs=9)}, r"`base.epochs` is 9 \(was 6\)"),
+        ({"trial_overrides": {"epochs": 3}}, r"`trial_overrides.epochs` is 3 \(was None\)"),
+        (
+            {"space": SearchSpace(ranges=DEFAULT_SPACE.ranges[1:])},
+            r"`space.learning_rate` is None",
+        ),
+        (
+            {
+                "space": SearchSpace(
+                    ranges=(
+                        Range(name="learning_rate", low=1e-5, high=1e-2, log=True),
+                        *DEFAULT_SPACE.ranges[1:],
+                    )
+                )
+            },
+            r"`space.learning_rate.low` is 1e-05 \(was 0.0001\).*--name",
+        ),
+    ],
+)
+def test_another_plan_is_refused_and_the_difference_named(tmp_path, change, words):
+    settle_plan(PLAN, tmp_path)
+    with pytest.raises(SweepError, match=words):
+        settle_plan(toy_plan(**change), tmp_path)
+    assert read_plan(tmp_path) == PLAN
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"name": "../up"}, "name must be"),
+        ({"name": ""}, "name must be"),
+        ({"objective": "scor"}, "Did you mean 'score'"),
+        ({"sampler": "tpa"}, "Did you mean 'tpe'"),
+        ({"pruner": "medium"}, "Did you mean 'median'"),
+        ({"lookahead": 0}, "lookahead must be from 1"),
+        ({"finals": -1}, "number of finals"),
+        ({"seed": -1}, "seed of the sweep"),
+        ({"trial_overrides": {"learning_rate": 0.1}}, "`learning_rate` is set by the sweep"),
+        ({"trial_overrides": {"evaluate_test": True}}, "`evaluate_test` is set by the sweep"),
+        ({"final_overrides": {"epochs": 0}}, "`epochs` must be at least 1"),
+    ],
+)
+def test_unfit_plans_are_refused(change, words):
+    with pytest.raises(UsageError, match=words):
+        toy_plan(**change)
+
+
+def test_trials_never_open_the_test_split_and_finals_do():
+    assert PLAN.trial_task(0, PARAMS).config.evaluate_test is False
+    finals = [PLAN.final_task(0, PARAMS, k).config for k in (1, 2, 3)]
+    assert all(config.evaluate_test for config in finals)
+    assert len({PLAN.base.seed, *(config.seed for config in finals)}) == 4
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"version": 99}', '{"version": 1}'])
+def test_a_damaged_plan_is_named(tmp_path, text):
+    (tmp_path / "sweep.json").write_text(text)
+    with pytest.raises(StoreError, match=r"sweep\.json"):
+        read_plan(tmp_path)
+
+
+def test_plans_are_readable_json(tmp_path):
+    settle_plan(PLAN, tmp_path)
+    values = json.loads((tmp_path / "sweep.json").read_text())
+    assert values["space"]["box_weight"] == {"low": 0.1, "high": 100.0, "log": True, "step": None}
