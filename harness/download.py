@@ -84,7 +84,9 @@ def fetch(mirrors: Sequence[Sequence[RemoteFile]], folder: Path, patience: Patie
             time.sleep(max(0.0, min(pause, deadline - time.monotonic())))
         for files in mirrors:
             host = files[0].host
-            if host in failures and failures[host].lasting:
+            known = failures.get(host)
+            # When time is up, what a mirror did is worth more than "no time left".
+            if known and (known.lasting or time.monotonic() >= deadline):
                 continue
             try:
                 _fetch_all(files, folder, patience.answer_s, deadline)

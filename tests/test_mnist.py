@@ -5,6 +5,7 @@ import shutil
 import struct
 import sys
 import tempfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -201,6 +202,15 @@ def test_damaged_npz_is_named(tmp_path, content, text):
     path = tmp_path / "mnist.npz"
     path.write_bytes(content)
     with pytest.raises(DataError, match=rf"mnist\.npz is damaged .*{text}"):
+        find(tmp_path).read_train()
+
+
+def test_npz_member_longer_than_its_header_says_is_named(tmp_path):
+    buffer = io.BytesIO()
+    np.save(buffer, TINY)
+    with zipfile.ZipFile(tmp_path / "mnist.npz", "w") as archive:
+        archive.writestr("x_train.npy", buffer.getvalue() + b"!")
+    with pytest.raises(DataError, match=r"x_train\.npy is longer than its header says"):
         find(tmp_path).read_train()
 
 
