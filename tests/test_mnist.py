@@ -115,17 +115,13 @@ def test_npz_training_pool_is_read_though_the_test_members_are_garbage(arrays, t
         source.read_test()
 
 
-def cut(content: bytes) -> bytes:
-    return content[:-1]
-
-
 @pytest.mark.parametrize("zipped", [False, True])
 @pytest.mark.parametrize(
     ("content", "text"),
     [
         (b"", "header is cut off after 0 bytes"),
         (idx_bytes(TINY)[:9], "header is cut off after 9 bytes"),
-        (cut(idx_bytes(TINY)), "must be 1,568 values, got 1,567"),
+        (idx_bytes(TINY)[:-1], "must be 1,568 values, got 1,567"),
         (idx_bytes(TINY) + b"!", "must be 1,568 values, got more"),
         (b"\0\0\x0b\x03" + idx_bytes(TINY)[4:], r"begin with 00000803 \(IDX\), got 00000b03"),
         (idx_bytes(np.zeros(12)), r"begin with 00000803 \(IDX\), got 00000801"),
