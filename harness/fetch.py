@@ -1,0 +1,253 @@
+"""Brings records and predictions back from a tracking store, on any machine that reaches it.
+
+Artifacts that lie on this machine are read where they are; others are downloaded once into a
+cache and recognised by the digest that their run carries as a tag.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from mlflow.entities import Run
+
+from harness import mlflow_names as names
+from harness.errors import BenchError, TrackingError, UsageError
+from harness.mlflow_client import Connection, asking, connect_existing
+from harness.record import Role, RunRecord
+from harness.store import RECORD_FILE, file_digest, read_record
+
+_PAGE = 1000
+_DOWNLOADS = 8  # at once; a record takes a server some 30 ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchedRun:
+    """A run that came back whole.
+
+    Attributes:
+        record: what it did and measured.
+        folder: holds `record.json` and the run's `.npz` files; to be read only.
+        mlflow_run_id: where it came from.
+    """
+
+    record: RunRecord
+    folder: Path
+    mlflow_run_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """A run that did not come back, and why."""
+
+    run_id: str
+    mlflow_run_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """All runs that matched, in the order in which they began; none is silently dropped."""
+
+    runs: tuple[FetchedRun, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+def fetch(
+    uri: str,
+    *,
+    experiment: str,
+    into: Path,
+    sweep: str | None = None,
+    run_ids: Collection[str] | None = None,
+    arrays_of: Collection[Role] = ("run", "trial", "final"),
+) -> Fetched:
+    """Return the records of an experiment's runs, and their arrays.
+
+    Args:
+        uri: from `harness.tracking_uri.resolve_uri`.
+        experiment: its name.
+        into: cache folder for what has to be downloaded.
+        sweep: only the runs of this sweep: its name, or the MLflow run id of its parent run.
+        run_ids: only these, by bench run id or MLflow run id.
+        arrays_of: roles whose predictions and scenes are wanted too.
+
+    Raises:
+        TrackingError: the store does not answer or has no such experiment.
+        UsageError: the sweep or a run is not there, or two sweeps have that name.
+    """
+    connection = connect_existing(uri, experiment)
+    with asking(uri):
+        found = list(_matching(connection, sweep, run_ids))
+    _check_all_found(found, run_ids)
+    with ThreadPoolExecutor(_DOWNLOADS) as pool:
+        results = list(pool.map(lambda run: _bring(connection, run, into, arrays_of), found))
+    return Fetched(
+        runs=tuple(item for item in results if isinstance(item, FetchedRun)),
+        left_out=tuple(item for item in results if isinstance(item, LeftOut)),
+    )
+
+
+def latest_sweep(uri: str, *, experiment: str) -> str | None:
+    """Return the MLflow run id of the sweep that began last, None if there is no sweep.
+
+    Raises:
+        TrackingError: the store does not answer or has no such experiment.
+    """
+    connection = connect_existing(uri, experiment)
+    with asking(uri):
+        parents = list(_search(connection, {names.ROLE: names.SWEEP_ROLE}))
+    return str(parents[-1].info.run_id) if parents else None
+
+
+def sweep_name(uri: str, parent: str, *, experiment: str) -> str:
+    """Return the name of a sweep, given the MLflow run id of its parent run.
+
+    Raises:
+        TrackingError: the store does not answer or has no such run.
+    """
+    connection = connect_existing(uri, experiment)
+    with asking(uri):
+        run = connection.client.get_run(parent)
+    return str(run.data.tags.get(names.SWEEP, parent))
+
+
+def _matching(
+    connection: Connection, sweep: str | None, run_ids: Collection[str] | None
+) -> Iterator[Run]:
+    """Yield the runs asked for, oldest first; parents of sweeps and reports are none."""
+    tags = {} if sweep is None else {names.PARENT: _parent(connection, sweep)}
+    for run in _search(connection, tags):
+        if names.RUN_ID not in run.data.tags:
+            continue  # somebody else's run in the same experiment
+        if run.data.tags.get(names.ROLE) in {names.SWEEP_ROLE, names.REPORT_ROLE}:
+            continue
+        if run_ids is None or not {run.info.run_id, _bench_id(run)}.isdisjoint(run_ids):
+            yield run
+
+
+def _parent(connection: Connection, sweep: str) -> str:
+    """Return the MLflow run id of a sweep's parent run."""
+    parents = list(_search(connection, {names.ROLE: names.SWEEP_ROLE}))
+    for run in parents:
+        if run.info.run_id == sweep:
+            return sweep
+    named = [run.info.run_id for run in parents if run.data.tags.get(names.SWEEP) == sweep]
+    if len(named) == 1:
+        return str(named[0])
+    if named:
+        raise UsageError(
+            f"A sweep must be named without doubt, but {len(named)} are called {sweep!r}. "
+            f"Give the run id of one: {', '.join(named)}."
+        )
+    known = sorted({str(run.data.tags.get(names.SWEEP)) for run in parents})
+    raise UsageError(
+        f"There is no sweep {sweep!r} in the experiment {connection.experiment!r}. "
+        f"It has: {', '.join(known) or 'none'}."
+    )
+
+
+def _search(connection: Connection, tags: dict[str, str]) -> Iterator[Run]:
+    filter_string = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
+    token: str | None = None
+    while True:
+        page = connection.client.search_runs(
+            [connection.experiment_id], filter_string, max_results=_PAGE,
+            order_by=["attributes.start_time ASC"], page_token=token,
+        )  # fmt: skip
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _check_all_found(found: Sequence[Run], run_ids: Collection[str] | None) -> None:
+    there = {name for run in found for name in (run.info.run_id, _bench_id(run))}
+    missing = sorted(set(run_ids or ()) - there)
+    if missing:
+        raise UsageError(f"Every run asked for must exist, but there is no {missing[0]!r}.")
+
+
+def _bring(
+    connection: Connection, run: Run, into: Path, arrays_of: Collection[Role]
+) -> FetchedRun | LeftOut:
+    """Return one run with its files, or why it cannot be had."""
+    try:
+        digest = run.data.tags.get(names.RECORD_DIGEST)
+        if digest is None:
+            state = run.data.tags.get(names.STATUS, run.info.status)
+            raise TrackingError(f"it has no record yet: its status is {state}.")
+        source = _Artifacts(connection, run, into)
+        path = source.get(RECORD_FILE, digest)
+        record = read_record(path)
+        if record is None:
+            raise TrackingError(f"{path} was removed while it was read.")
+        if record.role in arrays_of:
+            for name in sorted({*source.arrays(), *filter(_is_array, record.files)}):
+                source.get(name, record.files.get(name))
+    except BenchError as error:
+        return LeftOut(run_id=_bench_id(run), mlflow_run_id=run.info.run_id, reason=str(error))
+    return FetchedRun(record=record, folder=source.folder, mlflow_run_id=run.info.run_id)
+
+
+class _Artifacts:
+    """The files of one run: in place if they lie on this machine, else in the cache."""
+
+    def __init__(self, connection: Connection, run: Run, into: Path) -> None:
+        self._connection = connection
+        self._run_id = str(run.info.run_id)
+        self._here = _local_folder(run.info.artifact_uri)
+        self.folder = self._here or into.expanduser().absolute() / self._run_id
+
+    def arrays(self) -> list[str]:
+        """Return the names of the run's `.npz` files."""
+        if self._here is not None:
+            return sorted(path.name for path in self._here.glob("*.npz"))
+        with asking(self._connection.uri):
+            listed = self._connection.client.list_artifacts(self._run_id)
+        return sorted(item.path for item in listed if _is_array(item.path))
+
+    def get(self, name: str, digest: str | None) -> Path:
+        """Return a file, downloaded unless it is there with this digest.
+
+        Args:
+            name: of the file.
+            digest: its SHA-256; None if unknown: then any file that is there will do.
+
+        Raises:
+            TrackingError: it is missing or damaged.
+        """
+        path = self.folder / name
+        if self._here is None and not _is_whole(path, digest):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with asking(self._connection.uri):
+                self._connection.client.download_artifacts(self._run_id, name, str(self.folder))
+        if not _is_whole(path, digest):
+            raise TrackingError(
+                f"{name} must be there with the digest that its run names, but {path} is missing, "
+                "changed or damaged. `bench sync` where the run was made may send it again."
+            )
+        return path
+
+
+def _is_whole(path: Path, digest: str | None) -> bool:
+    return path.is_file() and digest in (None, file_digest(path))
+
+
+def _is_array(name: str) -> bool:
+    return name.endswith(".npz")
+
+
+def _local_folder(artifact_uri: str) -> Path | None:
+    parts = urlsplit(artifact_uri)
+    if parts.scheme not in ("", "file"):
+        return None
+    folder = Path(unquote(parts.path))
+    return folder if folder.is_dir() else None
+
+
+def _bench_id(run: Run) -> str:
+    return str(run.data.tags.get(names.RUN_ID, run.info.run_id))
