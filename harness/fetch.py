@@ -228,7 +228,8 @@ class _Artifacts:
         if not _is_whole(path, digest):
             raise TrackingError(
                 f"{name} must be there with the digest that its run names, but {path} is missing, "
-                "changed or damaged. `bench sync` where the run was made may send it again."
+                "changed or damaged. To send it again, delete `sent.json` in the run's folder "
+                "where it was made and repeat `bench sync` there."
             )
         return path
 

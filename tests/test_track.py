@@ -7,7 +7,6 @@ import json
 import math
 import multiprocessing
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -16,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tracked import CONFIG, MANIFEST, final, new_store, point, record, trial
 
 from harness import mlflow_names as names
-from harness.config import RunConfig
 from harness.errors import TrackingError
 from harness.liveness import Owner, is_alive
 from harness.mlflow_client import open_client
-from harness.record import DataIdentity, EpochPoint, Machine, Measure, RunRecord
+from harness.record import Measure, RunRecord
 from harness.store import Store
 from harness.track import Tracker
 from harness.track_sync import SENT_FILE
@@ -35,60 +34,6 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning"
 )
 
-CONFIG = RunConfig(dataset="digits", learning_rate=0.002, epochs=3)
-MANIFEST = {"name": "demo", "objective": "score", "seed": 7}
-DATA = DataIdentity(
-    source="digits", digest="ab" * 32, data_seed=0, image_px=75, classes=10, n_train=1200,
-    n_validation=200, n_test=397, test_digest="cd" * 32,
-)  # fmt: skip
-MACHINE = Machine(
-    host_digest="h", system="Linux", python="3.11", cpu_model="Toy CPU", cpu_cores=2,
-    memory_gib=4.0, packages={}, strategy="cpu", replicas=1, devices=("cpu:0",), threads=0,
-    git_commit="f" * 40, git_dirty=True,
-)  # fmt: skip
-
-
-def point(epoch: int, *, train_s: float = 2.0, score: float | None = None) -> EpochPoint:
-    metrics = {"train_loss": 1 / epoch, "validation_score": score or epoch / 10}
-    return EpochPoint(epoch=epoch, images=1200, train_s=train_s + epoch / 8, metrics=metrics)
-
-
-def record(run_id: str = "r1", **changes: Any) -> RunRecord:
-    values: dict[str, Any] = {
-        "role": "run", "config": CONFIG, "status": "finished", "duration_s": 12.5,
-        "started_at": "2026-01-02T03:04:05+00:00", "data": DATA, "machine": MACHINE,
-        "history": tuple(point(e) for e in (1, 2, 3)),
-        "measures": {
-            "validation_score": Measure(value=0.3), "test_score": Measure(value=0.28),
-            "mfu": Measure(reason="the peak is unknown"),
-        },
-    }  # fmt: skip
-    return RunRecord(run_id=run_id, **values | changes)
-
-
-def trial(number: int, *, score: float = 0.3, status: str = "finished", **more: Any) -> RunRecord:
-    measures = {"validation_score": Measure(value=score)} if status == "finished" else {}
-    return record(
-        f"demo-t{number:03d}", role="trial", sweep="demo", trial=number, status=status,
-        measures=measures, reason=None if status == "finished" else "because", **more,
-    )  # fmt: skip
-
-
-def final(number: int, seed: int, test_score: float) -> RunRecord:
-    return record(
-        f"demo-t{number:03d}-s{seed}", role="final", sweep="demo", trial=number,
-        config=dataclasses.replace(CONFIG, seed=seed),
-        measures={"test_score": Measure(value=test_score)},
-    )  # fmt: skip
-
-
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow database without runs: making one takes seconds."""
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    open_client(f"sqlite:///{path}").search_experiments(max_results=1)
-    return path
-
 
 @pytest.fixture(autouse=True)
 def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,11 +41,8 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def store(tmp_path: Path, empty_database: Path) -> Store:
-    store = Store(tmp_path / "bench-runs")
-    store.root.mkdir()
-    shutil.copy(empty_database, store.root / "mlflow.db")
-    return store
+def store(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return new_store(tmp_path / "bench-runs", tmp_path_factory)
 
 
 @pytest.fixture
@@ -390,7 +332,7 @@ from pathlib import Path
 sys.path[:0] = [{tests!r}]
 from harness.store import Store
 from harness.track import Tracker
-from test_track import CONFIG, MANIFEST, point, trial
+from tracked import CONFIG, MANIFEST, point, trial
 store = Store(Path({root!r}))
 tracker = Tracker(None, store)
 tracker.open_sweep(MANIFEST)
