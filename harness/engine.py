@@ -1,0 +1,317 @@
+"""The one train loop for every strategy.
+
+Keras's `fit` fails under several strategies and is no neutral stopwatch, so the loop is written
+out: several steps in one graph call, learning rate and loss weights as inputs (one trace serves
+every trial of a backbone), each replica's loss divided by the global batch (the optimizer then
+sums gradients over replicas by itself; reducing them by hand would double them).
+
+XLA compiles loss and gradients only. With the update inside, two replicas fail, because a
+compiled function may not touch the variables of another device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from harness.model import build_model
+from harness.scenes import Scenes
+from harness.strategy import Layout
+
+TRAIN_METRICS = (
+    "train_loss",
+    "train_cross_entropy",
+    "train_box_mse",
+    "train_accuracy",
+    "train_mean_iou",
+)
+"""What a training step sums over its examples, in this order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineKey:
+    """What an engine is built and compiled for; runs with equal keys share one.
+
+    Attributes:
+        image_shape: height, width, channels.
+        replica_batch: images per replica and step.
+    """
+
+    backbone: str
+    image_shape: tuple[int, int, int]
+    classes: int
+    replica_batch: int
+    steps_per_call: int
+    jit: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objective:
+    """The numbers that a trial varies without a new trace."""
+
+    learning_rate: float
+    class_weight: float
+    box_weight: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochResult:
+    """One pass over the training examples.
+
+    Attributes:
+        images: examples trained on (whole global batches only).
+        train_s: wall seconds of the loop, waiting for data included.
+        metrics: means over these examples, by the names in `TRAIN_METRICS`.
+    """
+
+    images: int
+    train_s: float
+    metrics: dict[str, float]
+
+
+class Engine:
+    """A compiled network with its optimizer, ready to train again and again from new seeds.
+
+    Args:
+        key: what to build.
+        layout: the open strategy to build under.
+
+    Raises:
+        UsageError: unknown backbone.
+        PluginError: the backbone cannot be built.
+    """
+
+    def __init__(self, key: EngineKey, layout: Layout) -> None:
+        self.key = key
+        self.layout = layout
+        self.global_batch = key.replica_batch * layout.replicas
+        self._strategy = layout.strategy
+        with self._strategy.scope():
+            self.model = self._build(seed=0)
+            self.optimizer = keras.optimizers.Adam()
+            self.optimizer.build(self.model.trainable_variables)
+        self._train_call = _train_function(self)
+        self._predict_call = _predict_function(self)
+
+    def compile(self) -> float:
+        """Trace and compile both steps on a batch of zeros; return the seconds it took.
+
+        The weights are spoilt by that batch: `reset` comes next.
+        """
+        start = perf_counter()
+        height, width, _ = self.key.image_shape
+        blank = Scenes(
+            ids=np.zeros(self.global_batch, np.int64),
+            images=np.zeros((self.global_batch, height, width), np.uint8),
+            labels=np.zeros(self.global_batch, np.int64),
+            boxes=np.zeros((self.global_batch, 4), np.float32),
+        )
+        objective = Objective(learning_rate=1e-3, class_weight=1.0, box_weight=1.0)
+        self.train([blank], objective=objective)
+        self.predict(blank)
+        return perf_counter() - start
+
+    def reset(self, seed: int) -> None:
+        """Set every variable as a newly built engine would have it for this seed."""
+        fresh = self._build(seed)
+        for variable, value in zip(self.model.variables, fresh.variables, strict=True):
+            variable.assign(value)
+        for variable in self.optimizer.variables:
+            variable.assign(keras.ops.zeros_like(variable))
+
+    def weights(self) -> list[NDArray[Any]]:
+        """Return a copy of the model's variables, in Keras's order."""
+        return [np.array(variable) for variable in self.model.variables]
+
+    def set_weights(self, weights: Sequence[NDArray[Any]]) -> None:
+        """Put back what `weights` returned."""
+        for variable, value in zip(self.model.variables, weights, strict=True):
+            variable.assign(value)
+
+    def train(
+        self,
+        chunks: Sequence[Scenes] | Iterator[Scenes],
+        *,
+        objective: Objective,
+        on_images: Callable[[int], None] | None = None,
+    ) -> EpochResult:
+        """Take one step per global batch in each chunk, in order.
+
+        Args:
+            chunks: scenes in training order; each holds 1 to `steps_per_call` whole batches.
+            objective: learning rate and loss weights.
+            on_images: called after each graph call with the number of images trained so far.
+        """
+        self.optimizer.learning_rate.assign(objective.learning_rate)
+        weights = tf.constant([objective.class_weight, objective.box_weight], tf.float32)
+        sums = np.zeros(len(TRAIN_METRICS))
+        images = 0
+        start = perf_counter()
+        for chunk in _ahead(self._packed, iter(chunks)):
+            sums += self._train_call(*chunk.tensors, weights).numpy()
+            images += chunk.images
+            if on_images:
+                on_images(images)
+        train_s = perf_counter() - start
+        means = {n: float(s / images) for n, s in zip(TRAIN_METRICS, sums, strict=True)}
+        return EpochResult(images=images, train_s=train_s, metrics=means)
+
+    def predict(self, scenes: Scenes) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return probabilities float32 `[n, classes]` and boxes float32 `[n, 4]`, in order.
+
+        The last batch is filled up with blank images, whose outputs are dropped: every shape
+        stays static and every example is counted exactly once.
+        """
+        probabilities, boxes = [], []
+        for start in range(0, len(scenes.ids), self.global_batch):
+            images = scenes.images[start : start + self.global_batch]
+            parts = self._predict_call(self._spread(_filled(images, self.global_batch)))
+            for (p, b), keep in zip(
+                parts, _kept(len(images), self.key.replica_batch), strict=False
+            ):
+                probabilities.append(p.numpy()[:keep])
+                boxes.append(b.numpy()[:keep])
+        return np.concatenate(probabilities), np.concatenate(boxes)
+
+    def _build(self, seed: int) -> keras.Model:
+        return build_model(
+            self.key.backbone,
+            image_shape=self.key.image_shape,
+            classes=self.key.classes,
+            seed=seed,
+        )
+
+    def _packed(self, scenes: Scenes) -> _Chunk:
+        """Cut scenes into steps and replicas, filled up with blank steps to a static shape."""
+        batch, limit = self.global_batch, self.key.steps_per_call
+        steps, rest = divmod(len(scenes.ids), batch)
+        if rest or not 1 <= steps <= limit:
+            raise ValueError(
+                f"a chunk must hold 1 to {limit} whole batches of {batch}, got {len(scenes.ids)}"
+            )
+        arrays = (scenes.images, scenes.labels.astype(np.int32), scenes.boxes)
+        filled = (_filled(array, limit * batch) for array in arrays)
+        tensors = [self._spread(a.reshape(limit, batch, *a.shape[1:]), axis=1) for a in filled]
+        return _Chunk(tensors=(*tensors, tf.constant(steps)), images=len(scenes.ids))
+
+    def _spread(self, array: NDArray[Any], *, axis: int = 0) -> Any:
+        """Return a tensor, or one tensor per replica cut in order along `axis`."""
+        if self.layout.replicas == 1:
+            return tf.constant(array)
+        parts = np.split(array, self.layout.replicas, axis=axis)
+        return self._strategy.experimental_distribute_values_from_function(
+            lambda context: tf.constant(parts[context.replica_id_in_sync_group])
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Chunk:
+    tensors: tuple[Any, ...]
+    images: int
+
+
+def _train_function(engine: Engine) -> Any:
+    """Return the graph call: up to `steps_per_call` steps, sums of `TRAIN_METRICS` float32."""
+    strategy, model, optimizer = engine.layout.strategy, engine.model, engine.optimizer
+    gradients = _gradient_function(engine)
+
+    def replica_step(images: Any, labels: Any, boxes: Any, step: Any, weights: Any) -> Any:
+        sums, grads = gradients(images[step], labels[step], boxes[step], weights)
+        optimizer.apply(grads, model.trainable_variables)
+        return sums
+
+    @tf.function
+    def train_call(images: Any, labels: Any, boxes: Any, steps: Any, weights: Any) -> Any:
+        total = tf.zeros(len(TRAIN_METRICS))
+        for step in tf.range(steps):
+            sums = strategy.run(replica_step, args=(images, labels, boxes, step, weights))
+            total += strategy.reduce("SUM", sums, axis=None)
+        return total
+
+    return train_call
+
+
+def _gradient_function(engine: Engine) -> Any:
+    """Return the function from one replica's batch to metric sums and gradients."""
+    model, shape = engine.model, (engine.key.replica_batch, *engine.key.image_shape[:2])
+
+    def gradients(images: Any, labels: Any, boxes: Any, weights: Any) -> Any:
+        images = tf.ensure_shape(images, shape)
+        with tf.GradientTape() as tape:
+            probabilities, predicted = model(_pixels(images), training=True)
+            entropy = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
+            error = tf.reduce_mean((predicted - boxes) ** 2, axis=1)
+            losses = weights[0] * entropy + weights[1] * error
+            loss = tf.reduce_sum(losses) / engine.global_batch
+        grads = tape.gradient(loss, model.trainable_variables)
+        correct = tf.cast(tf.equal(tf.argmax(probabilities, 1, tf.int32), labels), tf.float32)
+        columns = (losses, entropy, error, correct, _iou(boxes, predicted))
+        return tf.stack([tf.reduce_sum(column) for column in columns]), grads
+
+    return tf.function(gradients, jit_compile=True) if engine.key.jit else gradients
+
+
+def _predict_function(engine: Engine) -> Any:
+    """Return the graph call from one global batch to (probabilities, boxes) of each replica."""
+    strategy, model = engine.layout.strategy, engine.model
+
+    @tf.function
+    def forward(images: Any) -> Any:
+        return strategy.run(lambda x: tuple(model(_pixels(x), training=False)), args=(images,))
+
+    def predict_call(images: Any) -> Any:
+        probabilities, boxes = forward(images)
+        local = strategy.experimental_local_results
+        return zip(local(probabilities), local(boxes), strict=True)
+
+    return predict_call
+
+
+def _pixels(images: Any) -> Any:
+    """Turn uint8 `[n, h, w]` into float32 `[n, h, w, 1]` in [0, 1]."""
+    return tf.cast(images, tf.float32)[..., tf.newaxis] / 255.0
+
+
+def _iou(a: Any, b: Any) -> Any:
+    """Return `harness.boxes.iou` as a graph operation; float32 `[n]`."""
+    sides = tf.nn.relu(tf.minimum(a[:, 2:], b[:, 2:]) - tf.maximum(a[:, :2], b[:, :2]))
+    intersection = sides[:, 0] * sides[:, 1]
+    areas = [tf.reduce_prod(tf.nn.relu(box[:, 2:] - box[:, :2]), axis=1) for box in (a, b)]
+    return tf.math.divide_no_nan(intersection, areas[0] + areas[1] - intersection)
+
+
+def _filled(array: NDArray[Any], length: int) -> NDArray[Any]:
+    """Return `array` with zeros appended up to `length`."""
+    missing = length - len(array)
+    if not missing:
+        return array
+    return np.concatenate([array, np.zeros((missing, *array.shape[1:]), array.dtype)])
+
+
+def _kept(count: int, replica_batch: int) -> Iterator[int]:
+    """Yield how many of each replica's outputs belong to real examples, replica by replica."""
+    while count > 0:
+        yield min(count, replica_batch)
+        count -= replica_batch
+
+
+def _ahead(prepare: Callable[[Scenes], _Chunk], chunks: Iterator[Scenes]) -> Iterator[_Chunk]:
+    """Yield prepared chunks, making the next one in a thread while one is in use."""
+
+    def following() -> _Chunk | None:
+        scenes = next(chunks, None)
+        return None if scenes is None else prepare(scenes)
+
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        future = pool.submit(following)
+        while (chunk := future.result()) is not None:
+            future = pool.submit(following)
+            yield chunk
