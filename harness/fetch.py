@@ -252,3 +252,16 @@ def _local_folder(artifact_uri: str) -> Path | None:
 
 def _bench_id(run: Run) -> str:
     return str(run.data.tags.get(names.RUN_ID, run.info.run_id))
+
+
+def sweep_params(uri: str, sweep: str, *, experiment: str) -> dict[str, str]:
+    """Return what the parent run of a sweep says of its plan: `sweep.<field>` as texts.
+
+    Raises:
+        TrackingError: the store does not answer or has no such experiment.
+        UsageError: there is no such sweep, or more than one.
+    """
+    connection = connect_existing(uri, experiment)
+    with asking(uri):
+        run = connection.client.get_run(_parent(connection, sweep))
+    return dict(run.data.params)

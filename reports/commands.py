@@ -8,13 +8,16 @@ import shlex
 from harness.config import RunConfig, knobs
 from harness.record import RunRecord
 
+_ALWAYS = ("dataset", "epochs")
+
 
 def run_command(config: RunConfig) -> str:
     """Return the `bench run` line for a configuration; fields at their default are left out."""
     default = RunConfig().to_json()
     words = ["bench", "run"]
     for name, value in config.to_json().items():
-        if value != default[name] and value is not None:
+        # What these default to depends on the data set and on who runs it.
+        if (value != default[name] or name in _ALWAYS) and value is not None:
             words += _option(name, value)
     return shlex.join(words)
 

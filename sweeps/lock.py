@@ -44,3 +44,20 @@ def hold_lock(folder: Path) -> Iterator[None]:
 
 def _holder(handle: int) -> str:
     return os.pread(handle, 32, 0).decode(errors="replace").strip() or "?"
+
+
+def holder(folder: Path) -> int | None:
+    """Return the process id that runs the sweep in a folder, None if nobody does."""
+    try:
+        handle = os.open(folder / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        text = _holder(handle)
+        return int(text) if text.isdigit() else None
+    else:
+        return None
+    finally:
+        os.close(handle)

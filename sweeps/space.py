@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -161,3 +163,35 @@ DEFAULT_SPACE = SearchSpace(
     )
 )
 """Learning rate and the two loss weights."""
+
+
+def parse_range(text: str) -> Range:
+    """Read a range as it is typed: `learning_rate=1e-4..1e-2:log` or `batch_size=16..64:16`.
+
+    Raises:
+        UsageError: the text is malformed, or the range it gives does not fit the field.
+    """
+    found = _TYPED.fullmatch(text.strip())
+    if not found:
+        raise UsageError(
+            f"A range must read FIELD=LOW..HIGH, with :log or :STEP after it if wanted, "
+            f"got {text!r}. Example: learning_rate=1e-4..1e-2:log."
+        )
+    name, low, high, scale = found.groups()
+    name = name.replace("-", "_")
+    step = None if scale in (None, "log") else _number(scale, text)
+    return Range(
+        name=name, low=_number(low, text), high=_number(high, text), log=scale == "log", step=step
+    )
+
+
+_TYPED = re.compile(r"([A-Za-z_][\w-]*)=([^:]+?)\.\.([^:]+?)(?::([^:]+))?")
+
+
+def _number(typed: str, text: str) -> Number:
+    with contextlib.suppress(ValueError):
+        return int(typed)
+    try:
+        return float(typed)
+    except ValueError as error:
+        raise UsageError(f"{typed!r} in {text!r} must be a number.") from error

@@ -1,0 +1,370 @@
+"""`bench`: the commands and what they accept. The only door to the program.
+
+Nothing slow is imported here: each command checks names and ranges, then imports the module
+that does the work.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+
+from harness import __version__
+from harness.errors import BenchError, InterruptedRun, UsageError
+from harness.options import config_options, data_dir_option, given, place_options, read_config
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+SECTIONS = {
+    "Measure": ("run", "sweep"),
+    "Look": ("report", "ui", "status"),
+    "Know": ("list", "data"),
+    "Keep": ("sync",),
+}
+"""How `bench --help` groups the commands."""
+
+
+class _Sections(click.Group):
+    """A group whose help lists its commands under headings."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write one table of commands for each heading."""
+        for heading, names in SECTIONS.items():
+            commands = [(name, self.commands[name]) for name in names]
+            with formatter.section(heading):
+                limit = formatter.width - 14
+                formatter.write_dl([(n, c.get_short_help_str(limit)) for n, c in commands])
+
+
+@click.group(cls=_Sections, context_settings=CONTEXT)
+@click.version_option(__version__, prog_name="bench")
+def bench() -> None:
+    """Find out which architecture, tuned how, on which hardware - and whether to believe it.
+
+    bench trains backbones with shared heads to classify and locate a digit on a canvas, searches
+    learning rate and loss weights, keeps every run in MLflow and writes reports that compare.
+
+    \b
+    Start here:
+      bench run                  one training, about a minute on the bundled digits
+      bench sweep --trials 50    search, train the best again with new seeds, write a report
+      bench ui                   browse everything in MLflow
+    """
+
+
+@bench.command()
+@config_options()
+@data_dir_option
+@place_options
+@click.pass_context
+def run(context: click.Context, **values: Any) -> None:
+    """Train and evaluate one configuration.
+
+    Validation is measured after each epoch. At the end the sealed test split is opened once for
+    the final evaluation; while you tune by hand, leave it shut with --no-test.
+    """
+    config = read_config(values)
+    from harness import cmd_run
+
+    cmd_run.run(config, chosen=given(context), **_places(values))
+
+
+@bench.command()
+@click.option(
+    "--trials", type=int, default=50, show_default=True, metavar="N",
+    help="Trials the sweep shall hold in total; those already done count.",
+)  # fmt: skip
+@click.option(
+    "--name", metavar="NAME", help="Name of the sweep.  [default: from backbone and settings]"
+)
+@click.option(
+    "--search", multiple=True, metavar="FIELD=LOW..HIGH[:log|:STEP]",
+    help="Search this field in this range instead of the default space; may be repeated.",
+)  # fmt: skip
+@click.option(
+    "--trial-epochs",
+    type=int,
+    metavar="N",
+    help="Epochs of a trial.  [default: 8 on mnist, 20 on digits]",
+)
+@click.option(
+    "--trial-examples",
+    type=int,
+    metavar="N",
+    help="Training examples of a trial.  [default: 6000 on mnist, all on digits]",
+)
+@click.option(
+    "--final-seeds",
+    type=int,
+    default=3,
+    show_default=True,
+    metavar="N",
+    help="New seeds to train the best configuration in full with.",
+)
+@click.option(
+    "--sampler",
+    default="tpe",
+    show_default=True,
+    metavar="[tpe|random]",
+    help="How configurations are proposed.",
+)
+@click.option(
+    "--pruner",
+    default="median",
+    show_default=True,
+    metavar="[median|percentile|none]",
+    help="How hopeless trials are stopped early.",
+)
+@click.option(
+    "--workers",
+    type=int,
+    metavar="N",
+    help="Trainings at once; does not change the table.  [default: one per core or GPU, at most 4]",
+)
+@click.option(
+    "--report/--no-report",
+    "report",
+    default=True,
+    show_default=True,
+    help="Write a report at the end.",
+)
+@config_options(without=("evaluate_test",))
+@data_dir_option
+@place_options
+@click.pass_context
+def sweep(context: click.Context, **values: Any) -> None:
+    """Search hyperparameters, then train the best in full and test it.
+
+    Trials look at the validation split only. The best configuration is trained again with new
+    seeds, and only those runs open the sealed test split. The same command goes on after a kill
+    and does nothing once all is done. An option such as --learning-rate fixes that field instead
+    of searching it.
+    """
+    if values["trials"] < 1:
+        raise UsageError(f"--trials must be at least 1, got {values['trials']}.")
+    if values["workers"] is not None and values["workers"] < 1:
+        raise UsageError(f"--workers must be at least 1, got {values['workers']}.")
+    config = read_config(values)
+    from harness import cmd_sweep
+
+    request = cmd_sweep.Request(
+        trials=values["trials"], name=values["name"], search=tuple(values["search"]),
+        trial_epochs=values["trial_epochs"], trial_examples=values["trial_examples"],
+        final_seeds=values["final_seeds"], sampler=values["sampler"], pruner=values["pruner"],
+        workers=values["workers"], report=values["report"],
+    )  # fmt: skip
+    cmd_sweep.sweep(config, request, chosen=given(context), **_places(values))
+
+
+@bench.command()
+@click.option(
+    "--sweep",
+    "sweeps",
+    multiple=True,
+    metavar="NAME",
+    help="Report this sweep; may be repeated.  [default: the one begun last]",
+)
+@click.option(
+    "--run", "runs", multiple=True, metavar="ID", help="Report this run; may be repeated."
+)
+@click.option("--all", "everything", is_flag=True, help="Report every run of the experiment.")
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder for the report.  [default: reports/NAME in --out]",
+)
+@place_options
+def report(**values: Any) -> None:
+    """Compare runs from MLflow in a markdown report with pictures."""
+    if values["everything"] and (values["sweeps"] or values["runs"]):
+        raise UsageError("--all already takes every run: leave out --sweep and --run.")
+    from harness import cmd_report
+
+    cmd_report.report(
+        sweeps=values["sweeps"], runs=values["runs"], everything=values["everything"],
+        to=values["to"], **_places(values),
+    )  # fmt: skip
+
+
+@bench.command()
+@click.option(
+    "--port", type=int, default=5000, show_default=True, metavar="N", help="First port to try."
+)
+@place_options
+def ui(**values: Any) -> None:
+    """Open MLflow's pages on the results (loopback only; Ctrl-C ends it)."""
+    from harness import cmd_look
+
+    cmd_look.ui(port=values["port"], **_places(values))
+
+
+@bench.command()
+@click.argument("name", required=False)
+@place_options
+def status(name: str | None, **values: Any) -> None:
+    """Show how a sweep stands, running or not, from its folder alone."""
+    from harness import cmd_look
+
+    cmd_look.status(name, out=values["out"])
+
+
+@bench.command()
+@place_options
+def sync(**values: Any) -> None:
+    """Send to MLflow what could not be sent, and end runs whose process died."""
+    from harness import cmd_look
+
+    cmd_look.sync(**_places(values))
+
+
+@bench.group(name="list")
+def list_group() -> None:
+    """List what can be chosen: backbones, strategies, datasets."""
+
+
+@list_group.command(name="backbones")
+def list_backbones() -> None:
+    """List the backbones, those of plug-ins too, without importing any."""
+    from architectures import registry
+
+    _table([(entry.name, entry.summary or f"from {entry.owner}") for entry in registry.entries()])
+
+
+@list_group.command(name="strategies")
+def list_strategies() -> None:
+    """List the ways to spread work over devices."""
+    from harness.devices import STRATEGIES
+
+    _table(list(STRATEGIES.items()))
+
+
+@list_group.command(name="datasets")
+def list_datasets() -> None:
+    """List the sources of digits."""
+    from harness.datasets import DATASETS
+
+    _table(list(DATASETS.items()))
+
+
+@bench.group()
+def data() -> None:
+    """Look at the data."""
+
+
+@data.command()
+@click.option(
+    "--dataset",
+    default="auto",
+    show_default=True,
+    metavar="[auto|mnist|digits]",
+    help="Where the digits come from.",
+)
+@click.option(
+    "--data-seed",
+    type=int,
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Seed of splits and places.",
+)
+@click.option(
+    "--split",
+    type=click.Choice(["train", "validation"]),
+    default="train",
+    show_default=True,
+    help="The test split stays sealed.",
+)
+@click.option(
+    "--epoch",
+    type=int,
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Training scenes move each epoch: which one to show.",
+)
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Picture to write.  [default: preview-DATASET-SPLIT.png in --out]",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("bench-runs"),
+    show_default=True,
+    envvar="BENCH_OUT",
+    help="Folder for all results.",
+)
+@data_dir_option
+def preview(**values: Any) -> None:
+    """Draw scenes with their true boxes into a picture."""
+    from harness.datasets import check_dataset
+
+    check_dataset(values["dataset"])
+    if values["epoch"] < 1:
+        raise UsageError(f"--epoch must be at least 1, got {values['epoch']}.")
+    from harness import cmd_data
+
+    cmd_data.preview(**values)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run `bench` and exit: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    _allow_local_plugins()
+    sys.exit(_exit_code(lambda: bench.main(arguments, prog_name="bench", standalone_mode=False)))
+
+
+def _exit_code(command: Callable[[], Any]) -> int:
+    """Run a command; say its error in one line."""
+    try:
+        command()
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except BenchError as error:
+        _say(error, error.exit_code)
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("Interrupted.", err=True)
+        return InterruptedRun.exit_code
+    except BrokenPipeError:
+        sys.stderr.close()  # nobody reads on; a message at exit would only say so
+        return 1
+    return 0
+
+
+def _say(error: BenchError, code: int) -> None:
+    kind = "Interrupted" if code == InterruptedRun.exit_code else "Error"
+    click.echo(f"{kind}: {error}", err=True)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _allow_local_plugins() -> None:
+    """Let `--backbone package.module:function` find modules in the current folder."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)  # last: it must not shadow an installed module
+
+
+def _places(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters that say where things are."""
+    names = ("out", "tracking_uri", "experiment", "data_dir")
+    return {name: values[name] for name in names if name in values}
+
+
+def _table(rows: list[tuple[str, str]]) -> None:
+    width = max(len(name) for name, _ in rows)
+    for name, text in rows:
+        click.echo(f"{name:<{width}}  {text}")

@@ -1,0 +1,127 @@
+"""Command-line options made from the knobs of `RunConfig`; imports click only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from click.core import ParameterSource
+
+from architectures import registry
+from harness.config import Knob, RunConfig, knobs
+from harness.datasets import DATASETS, EPOCHS, check_dataset
+from harness.devices import STRATEGIES, check_devices, parse_devices, replica_batch
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_NAMES = {"dataset": DATASETS, "strategy": STRATEGIES}
+
+
+def config_options(*, without: Collection[str] = ()) -> Callable[[Command], Command]:
+    """Add one option per field of `RunConfig` to a command, in the order of declaration.
+
+    Args:
+        without: fields that the command sets itself.
+    """
+
+    def decorate(command: Command) -> Command:
+        for name, knob in reversed(knobs().items()):
+            if name not in without:
+                command = _option(name, knob)(command)
+        return command
+
+    return decorate
+
+
+def given(context: click.Context) -> set[str]:
+    """Return the names of parameters that the user set, by option or environment."""
+    unset = {ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP, None}
+    return {name for name in context.params if context.get_parameter_source(name) not in unset}
+
+
+def read_config(values: Mapping[str, Any]) -> RunConfig:
+    """Build and check the configuration in a command's parameters, before anything slow.
+
+    Fields that the command has no option for keep their defaults; an option left empty takes the
+    default that fits the data set later.
+
+    Raises:
+        UsageError: a value or name is not allowed, or devices do not fit.
+    """
+    fields = {name: values[name] for name in knobs() if values.get(name) is not None}
+    config = RunConfig(**fields)
+    registry.check_name(config.backbone)
+    check_dataset(config.dataset)
+    check_devices(config.strategy, config.devices)
+    devices = parse_devices(config.devices)
+    if devices:
+        replica_batch(
+            batch_size=config.batch_size,
+            global_batch_size=config.global_batch_size,
+            replicas=len(devices),
+            strategy=config.strategy,
+        )
+    return config
+
+
+def place_options(command: Command) -> Command:
+    """Add the options that say where things are: output folder, tracking store, data."""
+    for option in reversed(
+        (
+            click.option(
+                "--out", type=click.Path(path_type=Path), default=Path("bench-runs"),
+                show_default=True, help="Folder for all results.", envvar="BENCH_OUT",
+            ),
+            click.option(
+                "--tracking-uri", metavar="URI",
+                help="MLflow store.  [default: MLFLOW_TRACKING_URI, else a SQLite file in --out]",
+            ),
+            click.option(
+                "--experiment", default="bench", show_default=True, metavar="NAME",
+                help="MLflow experiment.",
+            ),
+        )
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def data_dir_option(command: Command) -> Command:
+    """Add the option that names the folder of MNIST's files."""
+    return click.option(
+        "--data-dir", type=click.Path(path_type=Path), envvar="BENCH_DATA_DIR", show_envvar=True,
+        help="Folder with MNIST's four IDX files or mnist.npz.",
+    )(command)  # fmt: skip
+
+
+def _option(name: str, knob: Knob) -> Callable[[Command], Command]:
+    default = getattr(RunConfig(), name)
+    flag = "--" + name.replace("_", "-")
+    if knob.on_off:
+        on, off = knob.on_off.split("/")
+        return click.option(
+            f"--{on}/--{off}", name, default=default, show_default=True, help=knob.help
+        )
+    if name == "jit":
+        # A bare --jit means on.
+        return click.option(
+            flag, name, is_flag=False, flag_value="on", default=default, show_default=True,
+            metavar="[off|on]", help=knob.help,
+        )  # fmt: skip
+    if name == "epochs":
+        text = ", ".join(f"{epochs} on {source}" for source, epochs in EPOCHS.items())
+        return click.option(
+            flag, name, type=int, default=None, help=f"{knob.help}  [default: {text}]"
+        )
+    return click.option(
+        flag, name, type=knob.kind, default=default, metavar=_metavar(name, knob),
+        show_default=default not in (None, ""), help=knob.help,
+    )  # fmt: skip
+
+
+def _metavar(name: str, knob: Knob) -> str:
+    if name in _NAMES:
+        return f"[{'|'.join(_NAMES[name])}]"
+    return {int: "N", float: "X"}.get(knob.kind, "NAME")

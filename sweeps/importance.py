@@ -1,0 +1,46 @@
+"""How much of the objective's variance each searched field explains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import optuna
+from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+from optuna.trial import TrialState, create_trial
+
+from sweeps.space import Number, SearchSpace
+
+MIN_TRIALS = 10
+"""A forest grown on fewer trials says nothing."""
+
+
+def importances(
+    space: SearchSpace, results: Sequence[tuple[Mapping[str, Number], float]]
+) -> dict[str, float]:
+    """Return the share of variance that each field explains alone or with others.
+
+    Functional ANOVA on a random forest (Hutter, Hoos and Leyton-Brown 2014), fixed seed.
+
+    Args:
+        space: what was searched.
+        results: params and objective of each finished trial.
+
+    Returns:
+        Field to share in [0, 1], largest first; empty if there are fewer than `MIN_TRIALS`
+        results or all objectives are equal.
+    """
+    values = {value for _, value in results}
+    if len(results) < MIN_TRIALS or len(values) < 2 or len(space.ranges) < 2:
+        return {}
+    study = optuna.create_study(direction="maximize")
+    distributions = space.distributions()
+    for params, value in results:
+        trial = create_trial(
+            state=TrialState.COMPLETE,
+            params={name: params[name] for name in distributions},
+            distributions=distributions,
+            value=value,
+        )
+        study.add_trial(trial)
+    shares = get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=0))
+    return {name: float(share) for name, share in shares.items()}
