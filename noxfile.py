@@ -1,0 +1,73 @@
+"""Every check of the project: `nox` runs the default ones, `nox -l` lists all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.sessions = ["lint", "types", "tests", "build"]
+nox.options.error_on_missing_interpreters = True
+
+PINNED = ("-c", "constraints.txt")
+PROJECT = nox.project.load_toml("pyproject.toml")
+
+
+def groups(*names: str) -> list[str]:
+    return list(nox.project.dependency_groups(PROJECT, *names))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and formatting with ruff."""
+    session.install(*PINNED, *groups("lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types with mypy, strictly."""
+    session.install(*PINNED, ".", *groups("types"))
+    session.run("mypy", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run every test, on as many cores as there are."""
+    session.install(*PINNED, "-e", ".", *groups("tests"))
+    arguments = session.posargs or ["-n", "auto", "--dist", "worksteal"]
+    session.run("pytest", *arguments)
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Install the wheel in a fresh environment; run help and a two-trial sweep from elsewhere."""
+    session.install(*PINNED, "hatchling")
+    folder = Path(session.create_tmp())
+    session.run("hatchling", "build", "-t", "wheel", "-d", str(folder / "dist"))
+    wheel = max((folder / "dist").glob("*.whl"), key=lambda path: path.stat().st_mtime)
+    session.install(*PINNED, str(wheel))
+    session.chdir(folder)  # so that the installed packages are used, not the checkout
+    session.run("bench", "--help")
+    session.run(
+        "bench", "sweep", "--trials", "2", "--dataset", "digits", "--trial-epochs", "1",
+        "--epochs", "1", "--final-seeds", "1", "--out", str(folder / "results"),
+    )  # fmt: skip
+
+
+@nox.session(default=False)
+def drill(session: nox.Session) -> None:
+    """Kill sweeps a hundred times and compare their tables (the long form of a test)."""
+    session.install(*PINNED, "-e", ".", *groups("tests"))
+    session.run(
+        "pytest", "tests/test_kill_drill.py", *session.posargs, env={"BENCH_DRILL_KILLS": "100"}
+    )
+
+
+@nox.session(default=False)
+def bench_data(session: nox.Session) -> None:
+    """Measure scene synthesis against the usual per-example pipeline."""
+    session.install(*PINNED, "-e", ".")
+    session.run("python", "benchmarks/bench_data.py", *session.posargs)
