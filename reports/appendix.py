@@ -83,7 +83,7 @@ def _what(run: RunLine) -> str:
 
 def _runs(runs: Sequence[RunLine]) -> list[str]:
     rows = [
-        [code(r.run_id), _what(r), r.status, text(r.started_at), f"{r.duration_s:.0f}",
+        [code(r.run_id), _what(r), r.status, text(_when(r.started_at)), f"{r.duration_s:.0f}",
          r.machine or "unknown", code(r.git) if r.git else "unknown",
          "" if r.score is None else number(r.score)]
         for r in runs
@@ -91,6 +91,11 @@ def _runs(runs: Sequence[RunLine]) -> list[str]:
     head = ["run", "what", "status", "started", "took (s)", "machine", "commit", "test score"]
     body = table(head, rows, right="llllrllr")
     return ["## Runs", "", *_folded(body, f"All {count(len(runs), 'run')}", len(rows))]
+
+
+def _when(started_at: str) -> str:
+    """Return an ISO time in UTC to the second, for reading."""
+    return f"{started_at[:19].replace('T', ' ')} UTC"
 
 
 def _folded(body: list[str], title: str, rows: int) -> list[str]:

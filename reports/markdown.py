@@ -243,13 +243,18 @@ def _over(estimate: Estimate, run_ids: Sequence[str]) -> str:
     return f"{words} (runs {runs})" if runs else words
 
 
+def _short(value: object) -> object:
+    """Return a value for reading; the commands have every digit."""
+    return f"{value:.4g}" if isinstance(value, float) else value
+
+
 def _best_trials(search: Search) -> list[str]:
     scored = [t for t in search.trials if t.score is not None]
     scored.sort(key=lambda t: (-(t.score or 0), t.number))
     if not scored:
         return []
     rows = [
-        [str(t.number), number(t.score or 0), *(text(value) for _, value in t.values),
+        [str(t.number), number(t.score or 0), *(text(_short(value)) for _, value in t.values),
          code(t.run_id)]
         for t in scored[:_BEST_TRIALS]
     ]  # fmt: skip

@@ -9,6 +9,9 @@ from harness.record import RunRecord, Status
 from reports.contenders import varied_fields
 from reports.statistics import Estimate, t_interval
 
+_FREE = ("seed", "evaluate_test")
+"""Fields in which a re-run differs from its trial by nature."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
@@ -65,12 +68,15 @@ def summarise_searches(records: Sequence[RunRecord]) -> tuple[Search, ...]:
 def _search(name: str, records: Sequence[RunRecord]) -> Search:
     tried = [r for r in records if r.role == "trial"]
     tried.sort(key=lambda r: (-1 if r.trial is None else r.trial, r.run_id))
-    finals = [r for r in records if r.role == "final" and r.status == "finished"]
-    finals.sort(key=lambda r: (r.config.seed, r.run_id))
-    tested = [r for r in finals if r.value("test_score") is not None]
     varied = varied_fields([r.config for r in tried])
     trials = tuple(_trial(r, varied) for r in tried)
     best = _best(trials)
+    # A sweep that grew may hold re-runs of a trial that was the best once.
+    again = {None} if best is None else {None, best.number}
+    finals = [r for r in records if r.role == "final" and r.status == "finished"]
+    finals = [r for r in finals if r.trial in again]
+    finals.sort(key=lambda r: (r.config.seed, r.run_id))
+    tested = [r for r in finals if r.value("test_score") is not None]
     test = _over_seeds(tested, "test_score")
     return Search(
         name=name,
@@ -80,7 +86,7 @@ def _search(name: str, records: Sequence[RunRecord]) -> Search:
         best=best,
         validation=_over_seeds(finals, "validation_score"),
         test=test,
-        gap=_gap(best, test),
+        gap=_gap(best, test, _trained_otherwise(best, [*tried, *tested])),
         final_ids=tuple(r.run_id for r in tested),
     )
 
@@ -112,9 +118,26 @@ def _over_seeds(records: Sequence[RunRecord], measure: str) -> Estimate:
     return t_interval(known, varied="seeds", bounds=(0, 1))
 
 
-def _gap(best: Trial | None, test: Estimate) -> Estimate:
+def _trained_otherwise(best: Trial | None, records: Sequence[RunRecord]) -> str | None:
+    """Return how the re-runs were trained otherwise than the best trial, None if not at all."""
+    configs = {r.role: r.config for r in records if best and r.trial in (None, best.number)}
+    if len(configs) < 2:
+        return None
+    trial, final = configs["trial"].to_json(), configs["final"].to_json()
+    names = [n for n in trial if n not in _FREE and trial[n] != final[n]]
+    words = [f"{n} {_word(final[n])} instead of {_word(trial[n])}" for n in names]
+    return ", ".join(words) or None
+
+
+def _word(value: object) -> str:
+    return "all" if value is None else str(value)
+
+
+def _gap(best: Trial | None, test: Estimate, otherwise: str | None) -> Estimate:
     if best is None or best.score is None:
         return Estimate(absent="no trial finished")
+    if otherwise:
+        return Estimate(absent=f"the re-runs were trained otherwise: {otherwise}")
     if test.value is None:
         return Estimate(absent=test.absent)
     low = None if test.high is None else best.score - test.high

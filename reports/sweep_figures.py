@@ -182,7 +182,9 @@ def importance_plot(
 ) -> Plot | Omitted:
     """Return how much of the scores' variance each field explains."""
     if not importances:
-        return Omitted(name=name, reason=f"importances of sweep {sweep} were not computed")
+        return Omitted(
+            name=name, reason=f"sweep {sweep} has too few finished trials for importances"
+        )
     table = importance_table(importances)
     return Plot(
         name=name,

@@ -20,6 +20,7 @@ from harness.record import Measure
 from reports.commands import repeat_command, run_command
 from reports.compare import Comparison, compare
 from reports.evidence import Evidence, load
+from reports.searches import summarise_searches
 
 GOOD, POOR = (0.99, 0.01), (0.80, 0.05)  # accuracy, noise of boxes
 
@@ -212,6 +213,31 @@ def test_the_search_and_its_optimism_gap(tmp_path: Path) -> None:
     assert search.gap.low == pytest.approx(best - search.test.high)
 
 
+def test_no_optimism_gap_where_the_re_runs_trained_longer(tmp_path: Path) -> None:
+    runs = [
+        (dataclasses.replace(r, config=dataclasses.replace(r.config, epochs=60)), f)
+        if r.role == "final"
+        else (r, f)
+        for r, f in fabricate_sweep(tmp_path, "s", trials=12)
+    ]
+    (search,) = summarise_searches([record for record, _ in runs])
+    trained = runs[0][0].config.epochs
+    assert search.gap.value is None
+    assert search.gap.absent == (
+        f"the re-runs were trained otherwise: epochs 60 instead of {trained}"
+    )
+
+
+def test_re_runs_of_an_earlier_best_do_not_count(tmp_path: Path) -> None:
+    runs = [record for record, _ in fabricate_sweep(tmp_path, "s", trials=12)]
+    (search,) = summarise_searches(runs)
+    assert search.best is not None
+    other = search.best.number + 1
+    finals = [record for record in runs if record.role == "final"]
+    stale = [dataclasses.replace(r, run_id=f"old-{r.run_id}", trial=other) for r in finals]
+    assert summarise_searches([*runs, *stale]) == (search,)
+
+
 def test_a_search_cut_short_says_what_is_missing(tmp_path: Path) -> None:
     runs = [run for run in fabricate_sweep(tmp_path, "s", trials=6) if run[0].role == "trial"]
     comparison = compare(load(*run) for run in runs)
@@ -270,18 +296,19 @@ def test_many_rows_stay_quick_and_have_few_verdicts(tmp_path: Path) -> None:
     assert not any(v.separated for v in table.verdicts)
 
 
-def test_a_command_names_only_what_is_not_default() -> None:
-    assert run_command(RunConfig()) == "bench run"
+def test_a_command_names_what_is_not_default_and_what_depends_on_the_data() -> None:
+    assert run_command(RunConfig(dataset="mnist")) == "bench run --epochs 10 --dataset mnist"
     line = run_command(
         RunConfig(learning_rate=3e-05, box_weight=2.5, patience=3, evaluate_test=False,
                   devices="cpu:0,cpu:1", jit="on")
     )  # fmt: skip
     assert shlex.split(line) == [
-        "bench", "run", "--learning-rate", "3e-05", "--box-weight", "2.5", "--patience", "3",
-        "--no-test", "--devices", "cpu:0,cpu:1", "--jit", "on",
+        "bench", "run", "--learning-rate", "3e-05", "--box-weight", "2.5", "--epochs", "10",
+        "--patience", "3", "--dataset", "auto", "--no-test",
+        "--devices", "cpu:0,cpu:1", "--jit", "on",
     ]  # fmt: skip
 
 
 def test_a_repeat_names_the_data_that_auto_chose(tmp_path: Path) -> None:
     record, _ = fabricate(tmp_path, "x", config=RunConfig())
-    assert repeat_command(record) == "bench run --dataset mnist"
+    assert repeat_command(record) == "bench run --epochs 10 --dataset mnist"
