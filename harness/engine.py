@@ -11,7 +11,7 @@ compiled function may not touch the variables of another device.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from time import perf_counter
@@ -138,7 +138,7 @@ class Engine:
 
     def train(
         self,
-        chunks: Sequence[Scenes] | Iterator[Scenes],
+        chunks: Iterable[Scenes],
         *,
         objective: Objective,
         on_images: Callable[[int], None] | None = None,
@@ -205,7 +205,9 @@ class Engine:
     def _spread(self, array: NDArray[Any], *, axis: int = 0) -> Any:
         """Return a tensor, or one tensor per replica cut in order along `axis`."""
         if self.layout.replicas == 1:
-            return tf.constant(array)
+            # Not the default device, which on a machine with GPUs is a GPU.
+            with tf.device(self.layout.devices[0]):
+                return tf.constant(array)
         parts = np.split(array, self.layout.replicas, axis=axis)
         return self._strategy.experimental_distribute_values_from_function(
             lambda context: tf.constant(parts[context.replica_id_in_sync_group])
@@ -219,7 +221,7 @@ class _Chunk:
 
 
 def _train_function(engine: Engine) -> Any:
-    """Return the graph call: up to `steps_per_call` steps, sums of `TRAIN_METRICS` float32."""
+    """Return the graph call: up to `steps_per_call` steps, sums of `TRAIN_METRICS` float64."""
     strategy, model, optimizer = engine.layout.strategy, engine.model, engine.optimizer
     gradients = _gradient_function(engine)
 
@@ -228,15 +230,15 @@ def _train_function(engine: Engine) -> Any:
         optimizer.apply(grads, model.trainable_variables)
         return sums
 
-    @tf.function
     def train_call(images: Any, labels: Any, boxes: Any, steps: Any, weights: Any) -> Any:
-        total = tf.zeros(len(TRAIN_METRICS))
+        # Exact in float64, so that the sums do not depend on the number of steps in a call.
+        total = tf.zeros(len(TRAIN_METRICS), tf.float64)
         for step in tf.range(steps):
             sums = strategy.run(replica_step, args=(images, labels, boxes, step, weights))
-            total += strategy.reduce("SUM", sums, axis=None)
+            total += tf.cast(strategy.reduce("SUM", sums, axis=None), tf.float64)
         return total
 
-    return train_call
+    return tf.function(train_call)
 
 
 def _gradient_function(engine: Engine) -> Any:
@@ -250,7 +252,9 @@ def _gradient_function(engine: Engine) -> Any:
             entropy = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
             error = tf.reduce_mean((predicted - boxes) ** 2, axis=1)
             losses = weights[0] * entropy + weights[1] * error
-            loss = tf.reduce_sum(losses) / engine.global_batch
+            # What layers add by themselves, such as weight decay, counts once, not per replica.
+            added = tf.add_n(model.losses) / engine.layout.replicas if model.losses else 0.0
+            loss = tf.reduce_sum(losses) / engine.global_batch + added
         grads = tape.gradient(loss, model.trainable_variables)
         correct = tf.cast(tf.equal(tf.argmax(probabilities, 1, tf.int32), labels), tf.float32)
         columns = (losses, entropy, error, correct, _iou(boxes, predicted))
@@ -263,12 +267,13 @@ def _predict_function(engine: Engine) -> Any:
     """Return the graph call from one global batch to (probabilities, boxes) of each replica."""
     strategy, model = engine.layout.strategy, engine.model
 
-    @tf.function
     def forward(images: Any) -> Any:
         return strategy.run(lambda x: tuple(model(_pixels(x), training=False)), args=(images,))
 
+    forward_call = tf.function(forward)
+
     def predict_call(images: Any) -> Any:
-        probabilities, boxes = forward(images)
+        probabilities, boxes = forward_call(images)
         local = strategy.experimental_local_results
         return zip(local(probabilities), local(boxes), strict=True)
 

@@ -1,0 +1,82 @@
+"""Tiny backbones for tests, named as `nets:tiny` and so on, and scenes to feed them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from harness.scenes import Scenes, compose
+
+SHAPE = (75, 75, 1)
+
+
+def tiny(image_shape: tuple[int, int, int], *middle: keras.layers.Layer) -> keras.Model:
+    """Pool to 15x15, one convolution, whatever comes in the middle, 12 features."""
+    inputs = keras.Input(image_shape)
+    x = keras.layers.AveragePooling2D(5)(inputs)
+    x = keras.layers.Conv2D(4, 3, strides=2, activation="relu")(x)
+    for layer in middle:
+        x = layer(x)
+    x = keras.layers.Flatten()(x)
+    return keras.Model(inputs, keras.layers.Dense(12, activation="relu", name="features")(x))
+
+
+def dropping(image_shape: tuple[int, int, int]) -> keras.Model:
+    return tiny(image_shape, keras.layers.Dropout(0.5))
+
+
+def normalised(image_shape: tuple[int, int, int]) -> keras.Model:
+    return tiny(image_shape, keras.layers.BatchNormalization())
+
+
+def decaying(image_shape: tuple[int, int, int]) -> keras.Model:
+    decay = keras.regularizers.L2(0.1)
+    return tiny(image_shape, keras.layers.Conv2D(3, 1, kernel_regularizer=decay))
+
+
+def nested(image_shape: tuple[int, int, int]) -> keras.Model:
+    """Hold a functional model, a sequential one and one that is a class of its own."""
+    inner = keras.Input((7, 7, 4))
+    functional = keras.Model(inner, keras.layers.Conv2D(4, 1, name="inside")(inner))
+    sequential = keras.Sequential([keras.layers.Conv2D(4, 1, name="in_row")])
+    return tiny(image_shape, functional, sequential, Subclassed(name="own"))
+
+
+class Subclassed(keras.Model):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.scale = keras.layers.Dense(4)
+
+    def call(self, x: Any) -> Any:
+        return self.scale(x)
+
+
+def exploding(image_shape: tuple[int, int, int]) -> keras.Model:
+    """Grow features exponentially: a large learning rate soon overflows."""
+    body = tiny(image_shape)
+    x = keras.layers.Dense(8, activation="exponential")(body.outputs[0])
+    return keras.Model(body.inputs[0], x)
+
+
+def broken(image_shape: tuple[int, int, int]) -> keras.Model:
+    raise ValueError(f"no such network for {image_shape}")
+
+
+def scenes(n: int, seed: int = 0) -> Scenes:
+    """Return n scenes of noise patches at random places."""
+    rng = np.random.default_rng(seed)
+    digits = rng.integers(0, 256, (n, 28, 28)).astype(np.uint8)
+    return compose(np.arange(n), digits, rng.integers(0, 10, n), rng.integers(0, 48, (n, 2)))
+
+
+def cut(some: Scenes, *bounds: int) -> list[Scenes]:
+    """Cut scenes into chunks between these bounds."""
+    return [
+        Scenes(
+            ids=some.ids[a:b], images=some.images[a:b], labels=some.labels[a:b],
+            boxes=some.boxes[a:b],
+        )
+        for a, b in zip(bounds, bounds[1:], strict=False)
+    ]  # fmt: skip
