@@ -33,7 +33,7 @@ def parse_devices(text: str) -> tuple[str, ...]:
     for name in names:
         if not _DEVICE.fullmatch(name):
             raise DeviceError(
-                f"`devices` must be names such as gpu:0 or cpu:1 with commas between, got {text!r}."
+                f"`devices` must be names such as gpu:0,gpu:1 with commas between, got {text!r}."
             )
     if len(set(names)) != len(names):
         raise DeviceError(f"`devices` must name each device once, got {text!r}.")

@@ -44,10 +44,11 @@ def facts(model: keras.Model) -> ModelFacts:
 
 
 def _flat(model: keras.Model) -> list[keras.layers.Layer]:
-    """Return the layers in order, nested models opened."""
+    """Return the layers in order, nested functional and sequential models opened."""
     layers: list[keras.layers.Layer] = []
     for layer in model.layers:
-        if isinstance(layer, keras.Model):
+        # The parts of a subclassed model have no outputs of their own to show.
+        if isinstance(layer, keras.Model) and getattr(layer, "inputs", None):
             layers.extend(_flat(layer))
         else:
             layers.append(layer)
@@ -55,10 +56,10 @@ def _flat(model: keras.Model) -> list[keras.layers.Layer]:
 
 
 def _layer(layer: keras.layers.Layer) -> Layer:
-    output = layer.output if isinstance(layer.output, (list, tuple)) else [layer.output]
+    first, *_ = keras.tree.flatten(layer.output)
     return Layer(
         name=layer.name,
         kind=type(layer).__name__,
-        output_shape=tuple(output[0].shape[1:]),
+        output_shape=tuple(first.shape[1:]),
         parameters=layer.count_params(),
     )

@@ -10,9 +10,10 @@ import functools
 import json
 import math
 import re
+import secrets
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +27,7 @@ from harness.config import RunConfig
 from harness.data import Data, load
 from harness.devices import replica_batch
 from harness.engine import Engine, EngineKey, EpochResult, Objective
-from harness.errors import BenchError, InterruptedRun, StoreError, UsageError
+from harness.errors import BenchError, InterruptedRun, PluginError, UsageError
 from harness.evaluate import evaluate, per_example
 from harness.machine import fingerprint, peak_rss_mib
 from harness.model import facts
@@ -79,14 +80,17 @@ class _Draft:
     files: dict[str, str] = field(default_factory=dict)
 
 
-class _Pruned(Exception):  # noqa: N818 - a signal, not an error
+class _Pruned(Exception):
     """The watcher asked to stop."""
 
 
 def new_run_id(config: RunConfig) -> str:
-    """Return a run id: the time in UTC, the backbone and the start of the digest."""
+    """Return a new run id: the time in UTC, the backbone and 24 random bits.
+
+    The bits tell runs apart that begin in the same second.
+    """
     backbone = re.sub(r"[^\w.-]+", "-", config.backbone)
-    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{backbone}-{config.digest()[:6]}"
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{backbone}-{secrets.token_hex(3)}"
 
 
 def open_devices(config: RunConfig) -> Layout:
@@ -188,8 +192,8 @@ def _attempt(
         return "pruned", f"Stopped after epoch {len(draft.history)}: no better than others.", None
     except (KeyboardInterrupt, InterruptedRun):
         return "interrupted", f"Stopped from outside after epoch {len(draft.history)}.", None
-    except StoreError:
-        raise
+    except PluginError as error:
+        return "failed", str(error), traceback.format_exc()
     except BenchError as error:
         return "failed", str(error), None
     except Exception as error:  # noqa: BLE001 - a failure of any kind is a result
@@ -229,17 +233,11 @@ def _train(
         class_weight=config.class_weight,
         box_weight=config.box_weight,
     )
-    images = data.n_train // engine.global_batch * engine.global_batch
-    if not images:
-        raise UsageError(
-            f"A step's {engine.global_batch} images must not exceed the {data.n_train} training "
-            f"examples. Use --batch-size {max(1, data.n_train // engine.layout.replicas)} or less."
-        )
-    watch.begun(config.epochs, images, engine.global_batch)
+    watch.begun(config.epochs, _images_per_epoch(data, engine.global_batch), engine.global_batch)
     best_score, best_epoch, best_weights = -math.inf, 0, None
     for epoch in range(1, config.epochs + 1):
         result = engine.train(
-            _Chunks(data, epoch=epoch, seed=config.seed, engine=engine),
+            _chunks(data, engine, epoch=epoch, seed=config.seed),
             objective=objective,
             on_images=functools.partial(watch.images, epoch),
         )
@@ -257,20 +255,17 @@ def _train(
         engine.set_weights(best_weights)
 
 
-class _Chunks:
-    """The scenes of one epoch in training order, cut into graph calls; whole batches only."""
+def _chunks(data: Data, engine: Engine, *, epoch: int, seed: int) -> Iterator[Scenes]:
+    """Yield the scenes of one epoch in training order, cut into graph calls."""
+    order = data.train_order(epoch, seed)[: _images_per_epoch(data, engine.global_batch)]
+    size = engine.global_batch * engine.key.steps_per_call
+    for start in range(0, len(order), size):
+        yield data.train_scenes(epoch, order[start : start + size])
 
-    def __init__(self, data: Data, *, epoch: int, seed: int, engine: Engine) -> None:
-        self._data, self._epoch = data, epoch
-        batch = engine.global_batch
-        order = data.train_order(epoch, seed)
-        self._order = order[: len(order) // batch * batch]
-        self._size = batch * engine.key.steps_per_call
 
-    def __iter__(self) -> Any:
-        for start in range(0, len(self._order), self._size):
-            ids = self._order[start : start + self._size]
-            yield self._data.train_scenes(self._epoch, ids)
+def _images_per_epoch(data: Data, global_batch: int) -> int:
+    """Return how many examples an epoch trains on: whole batches only, others each epoch."""
+    return data.n_train // global_batch * global_batch
 
 
 def _point(epoch: int, result: EpochResult, quality: Mapping[str, float]) -> EpochPoint:
@@ -315,7 +310,9 @@ def _evaluate(
     """Measure one split and write its predictions, and scenes to look at."""
     start = perf_counter()
     predictions = _predict(scenes, engine)
-    draft.measures["evaluation_s"] = Measure(value=perf_counter() - start)
+    before = draft.measures.get("evaluation_s", Measure(value=0.0)).samples
+    samples = (*before, perf_counter() - start)
+    draft.measures["evaluation_s"] = Measure(value=sum(samples), samples=samples)
     for name, value in _quality(config, predictions).items():
         draft.measures[f"{split}_{name}"] = Measure(value=value)
     name = predictions_file(split)
@@ -342,12 +339,28 @@ def _examples(scenes: Scenes, predictions: Predictions) -> Examples:
 
 
 def _key(config: RunConfig, data: Data, layout: Layout) -> EngineKey:
+    """Say what engine the run needs.
+
+    Raises:
+        UsageError: there are too few training examples for one step.
+    """
+    batch, replicas = _replica_batch(config, layout), layout.replicas
+    steps = data.n_train // (batch * replicas)
+    if not steps:
+        share = data.n_train // replicas
+        name = "--batch-size" if config.global_batch_size is None else "--global-batch-size"
+        most = share if config.global_batch_size is None else share * replicas
+        raise UsageError(
+            f"A step's {batch * replicas} images must not exceed the {data.n_train} training "
+            f"examples. Use {name} {most} or less."
+        )
     return EngineKey(
         backbone=config.backbone,
         image_shape=(data.image_px, data.image_px, 1),
         classes=data.classes,
-        replica_batch=_replica_batch(config, layout),
-        steps_per_call=config.steps_per_call,
+        replica_batch=batch,
+        # More than an epoch holds would be filled up with blank steps.
+        steps_per_call=min(config.steps_per_call, steps),
         jit=config.jit == "on",
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -93,6 +94,10 @@ def _choose(
 def _require(names: tuple[str, ...], gpus: tuple[str, ...]) -> None:
     """Make logical CPU devices, or check that the GPUs are there."""
     if names[0].startswith("cpu"):
+        # A GPU that TensorFlow sees it takes whole, and leaves to nobody else. Too late in a
+        # process that has used one.
+        with contextlib.suppress(RuntimeError):
+            tf.config.set_visible_devices([], "GPU")
         _split_cpu(len(names))
         return
     missing = sorted(set(names) - set(gpus))
