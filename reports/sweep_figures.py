@@ -121,6 +121,10 @@ def _draw_field(figure: Figure, axes: Axes, table: pd.DataFrame, field: str) -> 
         return
     if _spans_decades(table[field]):
         axes.set_xscale("log")
+        # The default labels minor ticks over each other where there are less than two decades.
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 3), numticks=9))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
     colour_by = _colour_field(table, field)
     if colour_by is None:
         _scatter(axes, table, x=field)
