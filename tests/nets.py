@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import keras
@@ -78,5 +79,5 @@ def cut(some: Scenes, *bounds: int) -> list[Scenes]:
             ids=some.ids[a:b], images=some.images[a:b], labels=some.labels[a:b],
             boxes=some.boxes[a:b],
         )
-        for a, b in zip(bounds, bounds[1:], strict=False)
+        for a, b in itertools.pairwise(bounds)
     ]  # fmt: skip
