@@ -184,7 +184,7 @@ def test_importances_are_drawn_or_said_to_be_absent() -> None:
     picture(importance_plot({"b": 0.0}, sweep="s", name="i"), width_px=1050)
     missing = importance_plot(None, sweep="s", name="i")
     assert isinstance(missing, Omitted)
-    assert missing.reason == "importances of sweep s were not computed"
+    assert missing.reason == "sweep s has too few finished trials for importances"
 
 
 def test_curves_of_one_epoch_and_of_seeds(tmp_path: Path) -> None:
