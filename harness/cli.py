@@ -17,7 +17,15 @@ import click
 
 from harness import __version__
 from harness.errors import BenchError, InterruptedRun, UsageError
-from harness.options import config_options, data_dir_option, given, place_options, read_config
+from harness.options import (
+    DEFAULT_OUT,
+    config_options,
+    data_dir_option,
+    given,
+    place_options,
+    read_config,
+)
+from harness.sweep_options import check_sweep_options, sweep_options
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -33,19 +41,19 @@ SECTIONS = {
 class _Sections(click.Group):
     """A group whose help lists its commands under headings."""
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write one table of commands for each heading."""
         for heading, names in SECTIONS.items():
             commands = [(name, self.commands[name]) for name in names]
             with formatter.section(heading):
-                limit = formatter.width - 14
+                limit = 200  # never cut: a long line wraps
                 formatter.write_dl([(n, c.get_short_help_str(limit)) for n, c in commands])
 
 
 @click.group(cls=_Sections, context_settings=CONTEXT)
 @click.version_option(__version__, prog_name="bench")
 def bench() -> None:
-    """Find out which architecture, tuned how, on which hardware - and whether to believe it.
+    r"""Find out which architecture, tuned how, on which hardware - and whether to believe it.
 
     bench trains backbones with shared heads to classify and locate a digit on a canvas, searches
     learning rate and loss weights, keeps every run in MLflow and writes reports that compare.
@@ -63,7 +71,7 @@ def bench() -> None:
 @data_dir_option
 @place_options
 @click.pass_context
-def run(context: click.Context, **values: Any) -> None:
+def run(context: click.Context, /, **values: Any) -> None:
     """Train and evaluate one configuration.
 
     Validation is measured after each epoch. At the end the sealed test split is opened once for
@@ -76,69 +84,12 @@ def run(context: click.Context, **values: Any) -> None:
 
 
 @bench.command()
-@click.option(
-    "--trials", type=int, default=50, show_default=True, metavar="N",
-    help="Trials the sweep shall hold in total; those already done count.",
-)  # fmt: skip
-@click.option(
-    "--name", metavar="NAME", help="Name of the sweep.  [default: from backbone and settings]"
-)
-@click.option(
-    "--search", multiple=True, metavar="FIELD=LOW..HIGH[:log|:STEP]",
-    help="Search this field in this range instead of the default space; may be repeated.",
-)  # fmt: skip
-@click.option(
-    "--trial-epochs",
-    type=int,
-    metavar="N",
-    help="Epochs of a trial.  [default: 8 on mnist, 20 on digits]",
-)
-@click.option(
-    "--trial-examples",
-    type=int,
-    metavar="N",
-    help="Training examples of a trial.  [default: 6000 on mnist, all on digits]",
-)
-@click.option(
-    "--final-seeds",
-    type=int,
-    default=3,
-    show_default=True,
-    metavar="N",
-    help="New seeds to train the best configuration in full with.",
-)
-@click.option(
-    "--sampler",
-    default="tpe",
-    show_default=True,
-    metavar="[tpe|random]",
-    help="How configurations are proposed.",
-)
-@click.option(
-    "--pruner",
-    default="median",
-    show_default=True,
-    metavar="[median|percentile|none]",
-    help="How hopeless trials are stopped early.",
-)
-@click.option(
-    "--workers",
-    type=int,
-    metavar="N",
-    help="Trainings at once; does not change the table.  [default: one per core or GPU, at most 4]",
-)
-@click.option(
-    "--report/--no-report",
-    "report",
-    default=True,
-    show_default=True,
-    help="Write a report at the end.",
-)
+@sweep_options
 @config_options(without=("evaluate_test",))
 @data_dir_option
 @place_options
 @click.pass_context
-def sweep(context: click.Context, **values: Any) -> None:
+def sweep(context: click.Context, /, **values: Any) -> None:
     """Search hyperparameters, then train the best in full and test it.
 
     Trials look at the validation split only. The best configuration is trained again with new
@@ -146,10 +97,7 @@ def sweep(context: click.Context, **values: Any) -> None:
     and does nothing once all is done. An option such as --learning-rate fixes that field instead
     of searching it.
     """
-    if values["trials"] < 1:
-        raise UsageError(f"--trials must be at least 1, got {values['trials']}.")
-    if values["workers"] is not None and values["workers"] < 1:
-        raise UsageError(f"--workers must be at least 1, got {values['workers']}.")
+    check_sweep_options(values)
     config = read_config(values)
     from harness import cmd_sweep
 
@@ -168,18 +116,16 @@ def sweep(context: click.Context, **values: Any) -> None:
     "sweeps",
     multiple=True,
     metavar="NAME",
-    help="Report this sweep; may be repeated.  [default: the one begun last]",
+    help="Report this sweep; may be repeated.  [default: the one begun last, else every run]",
 )
 @click.option(
     "--run", "runs", multiple=True, metavar="ID", help="Report this run; may be repeated."
 )
 @click.option("--all", "everything", is_flag=True, help="Report every run of the experiment.")
 @click.option(
-    "--to",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
+    "--to", type=click.Path(path_type=Path), metavar="DIR",
     help="Folder for the report.  [default: reports/NAME in --out]",
-)
+)  # fmt: skip
 @place_options
 def report(**values: Any) -> None:
     """Compare runs from MLflow in a markdown report with pictures."""
@@ -195,8 +141,9 @@ def report(**values: Any) -> None:
 
 @bench.command()
 @click.option(
-    "--port", type=int, default=5000, show_default=True, metavar="N", help="First port to try."
-)
+    "--port", type=int, default=5000, show_default=True, metavar="N",
+    help="Port to use; if it is taken, the next free one.",
+)  # fmt: skip
 @place_options
 def ui(**values: Any) -> None:
     """Open MLflow's pages on the results (loopback only; Ctrl-C ends it)."""
@@ -279,7 +226,7 @@ def data() -> None:
     type=click.Choice(["train", "validation"]),
     default="train",
     show_default=True,
-    help="The test split stays sealed.",
+    help="Which scenes to draw; the test split stays sealed.",
 )
 @click.option(
     "--epoch",
@@ -293,16 +240,12 @@ def data() -> None:
     "--to",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Picture to write.  [default: preview-DATASET-SPLIT.png in --out]",
+    help="Picture to write (PNG).  [default: preview-DATASET-SPLIT.png in --out]",
 )
 @click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("bench-runs"),
-    show_default=True,
-    envvar="BENCH_OUT",
-    help="Folder for all results.",
-)
+    "--out", type=click.Path(path_type=Path), default=DEFAULT_OUT, show_default=True,
+    envvar="BENCH_OUT", help="Folder for all results.",
+)  # fmt: skip
 @data_dir_option
 def preview(**values: Any) -> None:
     """Draw scenes with their true boxes into a picture."""
@@ -328,7 +271,7 @@ def _exit_code(command: Callable[[], Any]) -> int:
     try:
         command()
     except click.ClickException as error:
-        error.show()
+        _say_click(error)
         return error.exit_code
     except BenchError as error:
         _say(error, error.exit_code)
@@ -345,6 +288,18 @@ def _exit_code(command: Callable[[], Any]) -> int:
 def _say(error: BenchError, code: int) -> None:
     kind = "Interrupted" if code == InterruptedRun.exit_code else "Error"
     click.echo(f"{kind}: {error}", err=True)
+
+
+def _say_click(error: click.ClickException) -> None:
+    """Say in one line what click found wrong; `bench` alone shows its help."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
+    elif context is None:
+        click.echo(f"Error: {error.format_message()}", err=True)
+    else:
+        more = f"`{context.command_path} --help` lists what there is."
+        click.echo(f"Error: {error.format_message()} {more}", err=True)
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

@@ -26,10 +26,8 @@ def preview(
         StoreError: the picture cannot be written.
     """
     data = load(RunConfig(dataset=dataset, data_seed=data_seed), data_dir, say=say)
-    if split == "train":
-        scenes = data.train_scenes(epoch, np.arange(SHOWN))
-    else:
-        scenes = data.validation()
+    train = split == "train"
+    scenes = data.train_scenes(epoch, np.arange(SHOWN)) if train else data.validation()
     with waiting("loading the plotting libraries ..."):
         from reports.scene_figures import scenes_plot
     examples = Examples(

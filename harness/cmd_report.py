@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
-from harness.cmd_sweep import sweep_command
+from harness.cmd_lines import sweep_command
 from harness.console import note, say, waiting
 from harness.errors import StoreError, UsageError
 from harness.record import RunRecord
 from harness.store import Store
-from harness.tracking_uri import resolve_uri
+from harness.tracking_uri import public_uri, resolve_uri
 from sweeps.importance import importances
 from sweeps.plan import SweepPlan
+
+if TYPE_CHECKING:
+    from harness.fetch import FetchedRun
 
 REPORT_OF_ALL = "all"
 
@@ -43,37 +47,23 @@ def report(
         from harness.track import Tracker
         from reports.publish import publish
 
-    names = tuple(sweeps)
-    if not (names or runs or everything):
-        latest = fetch.latest_sweep(uri, experiment=experiment)
-        names = () if latest is None else (fetch.sweep_name(uri, latest, experiment=experiment),)
-    cache = store.root / "fetched"
     with waiting("fetching records and predictions ..."):
-        selections: list[dict[str, Any]] = [{"sweep": name} for name in names]
-        if runs or not names:
-            selections.append({"run_ids": tuple(runs) or None})
-        found = [
-            fetch.fetch(uri, experiment=experiment, into=cache, **selection)
-            for selection in selections
-        ]
-    for left_out in {item.run_id: item for part in found for item in part.left_out}.values():
-        say(f"{left_out.run_id} is left out: {left_out.reason}")
-    chosen = {run.mlflow_run_id: run for part in found for run in part.runs}
-    if not chosen:
+        library = _Library(fetch, uri, experiment, cache=store.root / "fetched")
+        parents = library.parents(sweeps, latest=not (runs or everything))
+        found = library.runs(parents, runs)
+    if not found:
         raise UsageError(
-            f"A report needs runs, but experiment {experiment!r} of {uri} has none that match. "
-            "Start with `bench run` or `bench sweep`."
+            f"A report needs runs, but experiment {experiment!r} of {public_uri(uri)} has none "
+            "that match. Start with `bench run` or `bench sweep`."
         )
+    records = [run.record for run in found]
+    plans = library.plans(parents, records)
+    names = tuple(parents.values())
     title = names[0] if len(names) == 1 and not runs else experiment
     folder = to or store.report_dir(title if names else REPORT_OF_ALL)
-    records = [run.record for run in chosen.values()]
-    plans = {
-        name: _plan(fetch.sweep_params(uri, name, experiment=experiment))
-        for name in sorted({record.sweep for record in records if record.sweep})
-    }
     with waiting("drawing ..."):
         written = publish(
-            [(run.record, run.folder) for run in chosen.values()],
+            [(run.record, run.folder) for run in found],
             folder,
             title=title,
             importances={name: _importances(plan, records) for name, plan in plans.items()},
@@ -82,9 +72,67 @@ def report(
                 for name, plan in plans.items()
             },
         )
+    note(f"report: {written.path}")
     with Tracker(uri, store, experiment=experiment, notify=say) as tracker:
         tracker.log_report(folder, sweep=names[0] if len(names) == 1 else None)
-    note(f"report: {written.path}")
+
+
+class _Library:
+    """The runs of one experiment, read from MLflow.
+
+    Args:
+        fetch: the module `harness.fetch`, handed in because importing it takes seconds.
+        uri, experiment: where they are.
+        cache: folder for what has to be downloaded.
+    """
+
+    def __init__(self, fetch: ModuleType, uri: str, experiment: str, *, cache: Path) -> None:
+        self._fetch, self._uri, self._experiment, self._cache = fetch, uri, experiment, cache
+
+    def parents(self, sweeps: Sequence[str], *, latest: bool) -> dict[str, str]:
+        """Return what was asked for as sweeps, each with its name; the latest if nothing was."""
+        asked = list(sweeps)
+        if not asked and latest:
+            last = self._fetch.latest_sweep(self._uri, experiment=self._experiment)
+            asked = [] if last is None else [last]
+        return {each: self._params(each).get("sweep.name", each) for each in asked}
+
+    def runs(self, parents: Iterable[str], run_ids: Sequence[str]) -> list[FetchedRun]:
+        """Return the runs of these sweeps and these runs; every run if none are named."""
+        wanted: list[dict[str, Any]] = [{"sweep": parent} for parent in parents]
+        if run_ids or not wanted:
+            wanted.append({"run_ids": tuple(run_ids) or None})
+        chosen: dict[str, FetchedRun] = {}
+        left_out: dict[str, str] = {}
+        for each in wanted:
+            part = self._fetch.fetch(
+                self._uri, experiment=self._experiment, into=self._cache, **each
+            )
+            chosen |= {run.mlflow_run_id: run for run in part.runs}
+            left_out |= {item.run_id: item.reason for item in part.left_out}
+        for run_id, reason in left_out.items():
+            say(f"{run_id} is left out: {reason}")
+        return list(chosen.values())
+
+    def plans(
+        self, parents: Mapping[str, str], records: Sequence[RunRecord]
+    ) -> dict[str, SweepPlan]:
+        """Return the plans of all sweeps that the records belong to, as far as they are known."""
+        by_name = {name: parent for parent, name in parents.items()}
+        plans = {}
+        for name in sorted({record.sweep for record in records if record.sweep}):
+            try:
+                plans[name] = _plan(self._params(by_name.get(name, name)))
+            except (UsageError, StoreError) as error:
+                # Two folders may each have sent a sweep of this name.
+                say(f"The report leaves out how to repeat sweep {name!r}: {error}")
+        return plans
+
+    def _params(self, sweep: str) -> dict[str, str]:
+        params: dict[str, str] = self._fetch.sweep_params(
+            self._uri, sweep, experiment=self._experiment
+        )
+        return params
 
 
 def _plan(params: dict[str, str]) -> SweepPlan:

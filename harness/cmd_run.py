@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Collection
 from pathlib import Path
 
@@ -17,10 +18,11 @@ from harness.console import (
     say,
     waiting,
 )
+from harness.data import load
 from harness.datasets import EPOCHS
-from harness.errors import BenchError, InterruptedRun
+from harness.errors import BenchError, InterruptedRun, StoreError, UsageError
+from harness.options import places
 from harness.record import EpochPoint, RunRecord
-from harness.sources import resolve
 from harness.store import RECORD_FILE, Store
 from harness.tracking_uri import resolve_uri
 
@@ -39,43 +41,84 @@ def run(
     Args:
         config: what to run; `dataset` may be "auto".
         chosen: names of the fields that the user set.
-        out, tracking_uri, experiment, data_dir: as the options say.
+        out: folder for all results.
+        tracking_uri: MLflow store as given, or None.
+        experiment: name in MLflow.
+        data_dir: folder of MNIST's files as given, or None.
 
     Raises:
         BenchError: something does not fit, or the run failed.
         InterruptedRun: it was stopped; its record says so.
     """
     store = Store(out)
-    resolve_uri(tracking_uri, store.root)
+    uri = resolve_uri(tracking_uri, store.root)
     store.check_writable()
-    config = with_data_defaults(config, resolve(config.dataset, data_dir, say=say).name, chosen)
+    # Read here, to meet damaged files before anything begins; the run reads them again.
+    data = load(config, data_dir, say=say)
+    config = with_data_defaults(config, data.source, chosen)
+    check_step(config, data.n_train)
     with waiting("loading MLflow and TensorFlow ..."), quiet_stderr():
         from harness.run import Identity, Watch, execute, new_run_id, open_devices
         from harness.track import Tracker
         from reports.illustrate import illustrate
 
         layout = open_devices(config)
-    tracker = Tracker(
-        tracking_uri, store, experiment=experiment, illustrate=illustrate, notify=say
-    )
+    tracker = Tracker(uri, store, experiment=experiment, illustrate=illustrate, notify=say)
     with waiting("opening the tracking store ..."):
         tracker.check()
     note(f"strategy {layout.name} on {', '.join(layout.devices)} ({layout.why})")
-    run_id = new_run_id(config)
-    with tracker, RunProgress() as progress:
-        tracker.begin(run_id, "run", None, None, config)
+    run_id = _reserved(new_run_id(config), store)
+    with tracker:
+        with RunProgress() as progress:
+            tracker.begin(run_id, "run", None, None, config)
 
-        def on_epoch(point: EpochPoint) -> bool:
-            progress.epoch(point)
-            tracker.epoch(run_id, point)
-            return True
+            def on_epoch(point: EpochPoint) -> bool:
+                progress.epoch(point)
+                tracker.epoch(run_id, point)
+                return True
 
-        watch = Watch(begun=progress.begun, images=progress.images, epoch=on_epoch)
-        record = execute(
-            config, identity=Identity(run_id=run_id), store=store, data_dir=data_dir, watch=watch
-        )
+            record = execute(
+                config,
+                identity=Identity(run_id=run_id),
+                store=store,
+                data_dir=data_dir,
+                watch=Watch(begun=progress.begun, images=progress.images, epoch=on_epoch),
+            )
         tracker.finish(record)
-    _show(record, store)
+        _show(record, store)
+        with waiting("drawing pictures and sending them to MLflow ..."):
+            tracker.flush()
+    where = places(out, tracking_uri, experiment)
+    note(f"next: `bench ui{where}` to browse it, `bench report --all{where}` to compare it")
+
+
+def check_step(config: RunConfig, n_train: int) -> None:
+    """Raise `UsageError` if one step needs more images than there are to train on."""
+    batch = config.global_batch_size or config.batch_size
+    if batch > n_train:
+        raise UsageError(
+            f"A step's {batch} images must not exceed the {n_train} training examples. "
+            f"Use --batch-size {n_train} or less."
+        )
+
+
+def _reserved(run_id: str, store: Store) -> str:
+    """Make the run's folder and return its id, numbered if another process was first.
+
+    Ids carry the time to the second: the same command typed twice at once would share one.
+    """
+    for number in itertools.count(1):
+        free = run_id if number == 1 else f"{run_id}-{number}"
+        try:
+            store.run_dir(free).mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise StoreError(
+                f"{store.run_dir(free)} must be writable: {error.strerror or error}."
+            ) from error
+        break
+    return free
 
 
 def with_data_defaults(config: RunConfig, source: str, chosen: Collection[str]) -> RunConfig:
@@ -97,4 +140,3 @@ def _show(record: RunRecord, store: Store) -> None:
     for line in facts_lines(record):
         note(line)
     note(f"run {record.run_id} is in {folder}")
-    note("next: `bench ui` to browse it, `bench report --all` to compare it with others")

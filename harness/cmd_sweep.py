@@ -4,36 +4,36 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import shlex
-import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from harness import __version__, devices
-from harness.cmd_run import with_data_defaults
-from harness.config import RunConfig, digest_of, knobs
+from harness import __version__
+from harness.cmd_lines import best_command
+from harness.cmd_report import report
+from harness.cmd_run import check_step, with_data_defaults
+from harness.cmd_workers import check_hardware, count_workers, start_pool
+from harness.config import RunConfig, digest_of
 from harness.console import console, note, say, waiting
 from harness.data import load
 from harness.datasets import TRIAL_EPOCHS, TRIAL_EXAMPLES
 from harness.errors import BenchError, UsageError
-from harness.machine import cpu_cores
+from harness.options import places
+from harness.pools import CLASSES
 from harness.record import EpochPoint, RunRecord
 from harness.store import Store
 from harness.sweep_display import SweepDisplay, trial_table
+from harness.sweep_options import LOOKAHEAD
 from harness.tracking_uri import resolve_uri
 from sweeps.coordinator import run_sweep
 from sweeps.listeners import SweepEnd, SweepOutcome
 from sweeps.plan import SweepPlan, Task
-from sweeps.pool import LocalPool
-from sweeps.space import DEFAULT_SPACE, Range, SearchSpace, parse_range
+from sweeps.space import DEFAULT_SPACE, SearchSpace, parse_range
 
-EXECUTE = "harness.run:work"
-
-LOOKAHEAD = 4
-"""Trial i is proposed from the results up to trial i - 4: so at most 4 train at once."""
+if TYPE_CHECKING:
+    from harness.track import Tracker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,10 @@ def sweep(
         config: what trials and finals start from; `dataset` may be "auto".
         request: the size and rules of the search.
         chosen: names of the options that the user set; a field among them is not searched.
-        out, tracking_uri, experiment, data_dir: as the options say.
+        out: folder for all results.
+        tracking_uri: MLflow store as given, or None.
+        experiment: name in MLflow.
+        data_dir: folder of MNIST's files as given, or None.
 
     Raises:
         BenchError: something does not fit, or no trial finished.
@@ -84,80 +87,63 @@ def sweep(
         # Rounding depends on threads: a fixed number keeps the table free of the worker count.
         config = dataclasses.replace(config, threads=1)
     plan = _plan(config, request, space, data.source, data.identity().digest)
-    workers = _workers(request, config)
+    _check_trial(plan, data.n_train)
+    check_hardware(config)
+    tracker = _opened_tracker(uri, store, experiment)
+    extra = {"data_dir": str(data_dir.absolute()) if data_dir else None}
+    outcome = _search(plan, request, data.n_train, store=store, tracker=tracker, extra=extra)
+    _show(plan, outcome)
+    if request.report and outcome.finals and not _reported(outcome, store):
+        report(
+            sweeps=(plan.name,), runs=(), everything=False, to=None, out=out,
+            tracking_uri=tracking_uri, experiment=experiment,
+        )  # fmt: skip
+    _what_next(plan, outcome, places(out, tracking_uri, experiment))
+
+
+def _check_trial(plan: SweepPlan, n_train: int) -> None:
+    """Raise `UsageError` if trials could not train on what there is: each would fail alone."""
+    examples = plan.trial_overrides["train_examples"] or n_train
+    if not CLASSES <= int(examples) <= n_train:
+        raise UsageError(
+            f"--trial-examples must be {CLASSES} (one per class) to {n_train:,}, "
+            f"got {examples}. Leave it out for the default."
+        )
+    check_step(plan.base, int(examples))
+
+
+def _opened_tracker(uri: str, store: Store, experiment: str) -> Tracker:
     with waiting("loading MLflow ..."):
         from harness.track import Tracker
         from reports.illustrate import illustrate
     tracker = Tracker(uri, store, experiment=experiment, illustrate=illustrate, notify=say)
     with waiting("opening the tracking store ..."):
         tracker.check()
-    _check_devices(config)
+    return tracker
+
+
+def _search(
+    plan: SweepPlan, request: Request, n_train: int, *, store: Store, tracker: Tracker,
+    extra: Mapping[str, Any],
+) -> SweepOutcome:  # fmt: skip
+    """Run what is left of the sweep, shown as it goes."""
+    workers = count_workers(request.workers, plan.base)
     note(f"sweep {plan.name}: {request.trials} trials, {workers} at once, in {store.root}")
-    with tracker, SweepDisplay(plan, request.trials, n_train=data.n_train) as display:
-        outcome = run_sweep(
-            plan,
-            total=request.trials,
-            workers=workers,
-            store=store,
-            start_pool=partial(
-                LocalPool,
-                execute=EXECUTE,
-                log_dir=store.sweep_dir(plan.name),
-                environment=partial(_environment, config),
-            ),
-            tracker=_SweepTracker(tracker),
-            observer=display,
-            job_extra={"data_dir": str(data_dir.absolute()) if data_dir else None},
-        )
-    _show(plan, outcome)
-    if request.report and outcome.finals and not _reported(outcome, store):
-        from harness.cmd_report import report
-
-        report(
-            sweeps=(plan.name,), runs=(), everything=False, to=None, out=out,
-            tracking_uri=tracking_uri, experiment=experiment,
-        )  # fmt: skip
-    note("next: `bench ui` to browse every trial, `bench report` to write the report again")
-    if outcome.best is None:
-        raise BenchError("No trial finished: see the reasons above.")
-    failed = [record for record in outcome.finals if record.status != "finished"]
-    if failed:
-        raise BenchError(
-            f"{len(failed)} of {len(outcome.finals)} finals did not finish: {failed[0].reason} "
-            "The same command tries them again."
-        )
-
-
-def sweep_command(plan: SweepPlan, trials: int) -> str:
-    """Return the command line that repeats a sweep from nothing."""
-    words = ["bench", "sweep", "--trials", str(trials), "--name", plan.name]
-    default = dataclasses.replace(RunConfig(), threads=1).to_json()
-    for name, value in plan.base.to_json().items():
-        always = name in {"epochs", "dataset"}
-        if name in plan.space.names() or knobs()[name].on_off or value is None:
-            continue
-        fixed = name in DEFAULT_SPACE.names()
-        if always or fixed or value != default[name]:
-            words += [f"--{name.replace('_', '-')}", str(value)]
-    overrides = plan.trial_overrides
-    words += ["--trial-epochs", str(overrides["epochs"])]
-    if overrides.get("train_examples") is not None:
-        words += ["--trial-examples", str(overrides["train_examples"])]
-    for item in plan.space.ranges:
-        if item not in DEFAULT_SPACE.ranges:
-            words += ["--search", _typed(item)]
-    for name, value, usual in (
-        ("final-seeds", plan.finals, 3), ("sampler", plan.sampler, "tpe"),
-        ("pruner", plan.pruner, "median"),
-    ):  # fmt: skip
-        if value != usual:
-            words += [f"--{name}", str(value)]
-    return shlex.join(words)
-
-
-def _typed(item: Range) -> str:
-    scale = ":log" if item.log else "" if item.step is None else f":{item.step}"
-    return f"{item.name}={item.low}..{item.high}{scale}"
+    with tracker:
+        with SweepDisplay(plan, request.trials, n_train=n_train) as display:
+            outcome = run_sweep(
+                plan,
+                total=request.trials,
+                workers=workers,
+                store=store,
+                start_pool=partial(start_pool, plan.base, store.sweep_dir(plan.name)),
+                tracker=_SweepTracker(tracker),
+                observer=display,
+                job_extra=extra,
+            )
+        with waiting("drawing pictures and sending them to MLflow ..."):
+            tracker.flush()
+    return outcome
 
 
 def _space(search: tuple[str, ...], chosen: Collection[str]) -> SearchSpace:
@@ -208,58 +194,10 @@ def _plan(
     return dataclasses.replace(plan, name=name)
 
 
-def _workers(request: Request, config: RunConfig) -> int:
-    if request.workers is not None:
-        return request.workers
-    gpus = _gpus(config)
-    if len(devices.parse_devices(config.devices)) > 1 or config.strategy == "mirrored":
-        return 1
-    return min(LOOKAHEAD, gpus or max(1, cpu_cores() // max(1, config.threads)))
-
-
-def _gpus(config: RunConfig) -> int:
-    """Return how many GPUs workers may be given one each; 0 where the CPU is used."""
-    if config.strategy == "cpu" or config.devices.startswith("cpu"):
-        return 0
-    return len(list(Path("/dev").glob("nvidia[0-9]*")))
-
-
-def _environment(config: RunConfig, slot: int) -> Mapping[str, str]:
-    """Return the variables of the worker in a slot: few threads, and a GPU of its own."""
-    values = {"OMP_NUM_THREADS": str(max(1, config.threads)), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    gpus = _gpus(config)
-    if not gpus:
-        values["CUDA_VISIBLE_DEVICES"] = "-1"
-    elif not config.devices and config.strategy != "mirrored":
-        values["CUDA_VISIBLE_DEVICES"] = str(slot % gpus)
-    return values
-
-
-def _check_devices(config: RunConfig) -> None:
-    """Open GPUs in a process of their own, to know before the first trial that they are there.
-
-    This process must not: it would hold their memory while the workers train.
-    """
-    wants_gpu = config.strategy in {"gpu", "mirrored"} and not config.devices.startswith("cpu")
-    if not wants_gpu and not config.devices.startswith("gpu"):
-        return
-    with waiting("looking for the devices ..."):
-        import json
-        import subprocess
-
-        code = "import sys; from harness.run import probe; probe(sys.argv[1])"
-        done = subprocess.run(
-            [sys.executable, "-c", code, json.dumps(config.to_json())],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-    if done.returncode:
-        raise devices.DeviceError(done.stdout.strip() or done.stderr.strip()[-500:])
-
-
 class _SweepTracker:
     """Tells the tracker of this house what the sweep says."""
 
-    def __init__(self, tracker: Any) -> None:
+    def __init__(self, tracker: Tracker) -> None:
         self._tracker = tracker
 
     def open_sweep(self, plan: SweepPlan) -> None:
@@ -296,6 +234,24 @@ def _show(plan: SweepPlan, outcome: SweepOutcome) -> None:
                 f"final, seed {record.config.seed}: test score {score:.3f}, "
                 f"accuracy {accuracy:.3f}, mean IoU {iou:.3f}"
             )
+
+
+def _what_next(plan: SweepPlan, outcome: SweepOutcome, where: str) -> None:
+    """Say how to go on; raise if something went wrong on the way.
+
+    Raises:
+        BenchError: no trial finished, or not every final.
+    """
+    if outcome.best is None:
+        raise BenchError("No trial finished: see the reasons above, or `bench ui`.")
+    failed = [record for record in outcome.finals if record.status != "finished"]
+    if failed:
+        raise BenchError(
+            f"{len(failed)} of {len(outcome.finals)} finals did not finish: {failed[0].reason} "
+            "The same command tries them again."
+        )
+    note(f"best, trial {outcome.best.number}: {best_command(plan, outcome.best)}")
+    note(f"next: `bench ui{where}` to browse every trial, `bench report{where}` to write a report")
 
 
 def _reported(outcome: SweepOutcome, store: Store) -> bool:

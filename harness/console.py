@@ -6,19 +6,19 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from time import perf_counter
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     Progress,
-    ProgressColumn,
     SpinnerColumn,
     Task,
     TextColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from harness.errors import BenchError
@@ -71,28 +71,48 @@ def quiet_stderr() -> Iterator[None]:
             os.close(kept)
 
 
-class _ImagesPerSecond(ProgressColumn):
-    """Training images per second of the run so far."""
+class _Eta(TimeRemainingColumn):
+    """The time left, with its name; nothing before the work has a size."""
 
     def render(self, task: Task) -> Text:
-        """Return the speed, or nothing while it is unknown."""
-        return Text(f"{task.speed:,.0f} images/s" if task.speed else "")
+        """Return it as minutes and seconds."""
+        return Text.assemble("ETA ", super().render(task)) if task.total else Text("")
+
+
+class _Bar(Progress):
+    """A progress bar with the last measures on a line below, so that neither has to wrap."""
+
+    below = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """Yield the bar and, once there are any, the measures."""
+        yield from super().get_renderables()
+        if self.below:
+            yield Text(f"  {self.below}", no_wrap=True, overflow="ellipsis")
 
 
 class RunProgress:
     """A bar over all epochs of a run; on no terminal, one line an epoch."""
 
     def __init__(self) -> None:
-        self._bar = Progress(
-            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=28),
-            TextColumn("{task.percentage:>3.0f}%"), _ImagesPerSecond(),
-            TextColumn("ETA"), TimeRemainingColumn(), TextColumn("{task.fields[quality]}"),
+        whole = Column(no_wrap=True)
+        self._bar = _Bar(
+            SpinnerColumn(), TextColumn("{task.description}", table_column=whole),
+            # The bar takes what the texts leave, at most so much.
+            BarColumn(bar_width=None, table_column=Column(max_width=40)),
+            TextColumn("{task.percentage:>3.0f}%", table_column=whole),
+            TextColumn("{task.fields[speed]}", table_column=whole),
+            _Eta(compact=True, table_column=whole),
             console=console, disable=not console.is_terminal, transient=True,
+            refresh_per_second=4,
         )  # fmt: skip
-        self._task = self._bar.add_task("starting", total=None, quality="")
+        self._task = self._bar.add_task("compiling", total=None, speed="")
         self._epochs = 0
         self._images = 0
         self._batch = 1
+        self._trained_s = 0.0
+        self._mark_s = 0.0
+        self._best: tuple[float, int] | None = None
 
     def __enter__(self) -> RunProgress:
         self._bar.start()
@@ -105,24 +125,41 @@ class RunProgress:
         """Take in the size of the work: epochs, images per epoch, images per step."""
         self._epochs, self._images, self._batch = epochs, images, batch
         self._bar.update(self._task, total=epochs * images)
-        self._bar.reset(self._task)
+        self._bar.reset(self._task, description=self._place(1, 0))
+        self._mark_s = perf_counter()
 
     def images(self, epoch: int, images: int) -> None:
         """Take in that so many images of an epoch are done."""
-        steps, of = images // self._batch, self._images // self._batch
+        now = perf_counter()
+        self._trained_s += now - self._mark_s
+        self._mark_s = now
+        done = (epoch - 1) * self._images + images
         self._bar.update(
             self._task,
-            completed=(epoch - 1) * self._images + images,
-            description=f"epoch {epoch}/{self._epochs}  step {steps}/{of}",
+            completed=done,
+            description=self._place(epoch, images),
+            speed=f"{done / self._trained_s:,.0f} images/s",
         )
 
     def epoch(self, point: EpochPoint) -> None:
         """Take in a measured epoch."""
-        text = quality_text(point)
-        self._bar.update(self._task, quality=text)
+        self._mark_s = perf_counter()  # validation is no training time
+        score = point.metrics.get("validation_score")
+        if score is not None and (self._best is None or score > self._best[0]):
+            self._best = (score, point.epoch)
+        text = f"epoch {point.epoch}/{self._epochs}  {quality_text(point)}"
         if not console.is_terminal:
-            speed = point.images / point.train_s
-            note(f"epoch {point.epoch}/{self._epochs}  {text}  {speed:,.0f} images/s")
+            note(f"{text}  {point.images / point.train_s:,.0f} images/s")
+        if self._best is not None:
+            text += f"  (best score {self._best[0]:.3f} in epoch {self._best[1]})"
+        self._bar.below = text
+
+    def _place(self, epoch: int, images: int) -> str:
+        steps, of = images // self._batch, self._images // self._batch
+        return (
+            f"epoch {epoch:>{len(str(self._epochs))}}/{self._epochs}  "
+            f"step {steps:>{len(str(of))}}/{of}"
+        )
 
 
 def quality_text(point: EpochPoint) -> str:
@@ -138,7 +175,7 @@ def result_table(record: RunRecord) -> Table:
     table = Table(
         title=f"{record.config.backbone} on {record.config.dataset}", title_justify="left"
     )
-    table.add_column("measure")
+    table.add_column("measure", no_wrap=True)
     for split in splits:
         table.add_column(split, justify="right")
     for name in QUALITY:

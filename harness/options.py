@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,8 +14,12 @@ from architectures import registry
 from harness.config import Knob, RunConfig, knobs
 from harness.datasets import DATASETS, EPOCHS, check_dataset
 from harness.devices import STRATEGIES, check_devices, parse_devices, replica_batch
+from harness.tracking_uri import public_uri
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+DEFAULT_OUT = Path("bench-runs")
+DEFAULT_EXPERIMENT = "bench"
 
 _NAMES = {"dataset": DATASETS, "strategy": STRATEGIES}
 
@@ -71,7 +76,7 @@ def place_options(command: Command) -> Command:
     for option in reversed(
         (
             click.option(
-                "--out", type=click.Path(path_type=Path), default=Path("bench-runs"),
+                "--out", type=click.Path(path_type=Path), default=DEFAULT_OUT,
                 show_default=True, help="Folder for all results.", envvar="BENCH_OUT",
             ),
             click.option(
@@ -79,7 +84,7 @@ def place_options(command: Command) -> Command:
                 help="MLflow store.  [default: MLFLOW_TRACKING_URI, else a SQLite file in --out]",
             ),
             click.option(
-                "--experiment", default="bench", show_default=True, metavar="NAME",
+                "--experiment", default=DEFAULT_EXPERIMENT, show_default=True, metavar="NAME",
                 help="MLflow experiment.",
             ),
         )
@@ -94,6 +99,18 @@ def data_dir_option(command: Command) -> Command:
         "--data-dir", type=click.Path(path_type=Path), envvar="BENCH_DATA_DIR", show_envvar=True,
         help="Folder with MNIST's four IDX files or mnist.npz.",
     )(command)  # fmt: skip
+
+
+def places(out: Path, tracking_uri: str | None, experiment: str) -> str:
+    """Return, led by a space, the options that make another command find the same results."""
+    words = []
+    if out != DEFAULT_OUT:
+        words += ["--out", str(out)]
+    if tracking_uri:
+        words += ["--tracking-uri", public_uri(tracking_uri)]  # a password is not for a screen
+    if experiment != DEFAULT_EXPERIMENT:
+        words += ["--experiment", experiment]
+    return " " + shlex.join(words) if words else ""
 
 
 def _option(name: str, knob: Knob) -> Callable[[Command], Command]:
@@ -113,8 +130,9 @@ def _option(name: str, knob: Knob) -> Callable[[Command], Command]:
     if name == "epochs":
         text = ", ".join(f"{epochs} on {source}" for source, epochs in EPOCHS.items())
         return click.option(
-            flag, name, type=int, default=None, help=f"{knob.help}  [default: {text}]"
-        )
+            flag, name, type=int, default=None, metavar="N",
+            help=f"{knob.help}  [default: {text}]",
+        )  # fmt: skip
     return click.option(
         flag, name, type=knob.kind, default=default, metavar=_metavar(name, knob),
         show_default=default not in (None, ""), help=knob.help,

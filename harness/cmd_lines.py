@@ -1,0 +1,49 @@
+"""Command lines to print: what repeats a sweep, and what trains its best again."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+
+from harness.config import RunConfig, knobs
+from reports.commands import run_command
+from sweeps.plan import SweepPlan
+from sweeps.sampler import TrialRow
+from sweeps.space import DEFAULT_SPACE, Range
+
+
+def sweep_command(plan: SweepPlan, trials: int) -> str:
+    """Return the command line that repeats a sweep from nothing."""
+    words = ["bench", "sweep", "--trials", str(trials), "--name", plan.name]
+    default = dataclasses.replace(RunConfig(), threads=1).to_json()
+    for name, value in plan.base.to_json().items():
+        always = name in {"epochs", "dataset"}
+        if name in plan.space.names() or knobs()[name].on_off or value is None:
+            continue
+        fixed = name in DEFAULT_SPACE.names()
+        if always or fixed or value != default[name]:
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    overrides = plan.trial_overrides
+    words += ["--trial-epochs", str(overrides["epochs"])]
+    if overrides.get("train_examples") is not None:
+        words += ["--trial-examples", str(overrides["train_examples"])]
+    for item in plan.space.ranges:
+        if item not in DEFAULT_SPACE.ranges:
+            words += ["--search", _typed(item)]
+    for name, value, usual in (
+        ("final-seeds", plan.finals, 3), ("sampler", plan.sampler, "tpe"),
+        ("pruner", plan.pruner, "median"),
+    ):  # fmt: skip
+        if value != usual:
+            words += [f"--{name}", str(value)]
+    return shlex.join(words)
+
+
+def best_command(plan: SweepPlan, best: TrialRow) -> str:
+    """Return the command line that trains the best configuration in full, as its finals are."""
+    return run_command(plan.final_task(best.number, best.params, 1).config)
+
+
+def _typed(item: Range) -> str:
+    scale = ":log" if item.log else "" if item.step is None else f":{item.step}"
+    return f"{item.name}={item.low}..{item.high}{scale}"

@@ -1,0 +1,75 @@
+"""How many workers a sweep starts, and which devices each of them may use."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+from harness.config import RunConfig
+from harness.console import waiting
+from harness.devices import parse_devices
+from harness.errors import DeviceError
+from harness.machine import cpu_cores
+from harness.sweep_options import LOOKAHEAD
+from sweeps.pool import LocalPool
+
+EXECUTE = "harness.run:work"
+
+_PROBE = "import sys; from harness.run import probe; probe(sys.argv[1])"
+
+
+def start_pool(config: RunConfig, log_dir: Path, workers: int) -> LocalPool:
+    """Start processes that train; `config` says which devices they share."""
+    environment = partial(_environment, config)
+    return LocalPool(workers, execute=EXECUTE, log_dir=log_dir, environment=environment)
+
+
+def count_workers(asked: int | None, config: RunConfig) -> int:
+    """Return how many trainings go on at once: as asked, else one per GPU or core."""
+    if asked is not None:
+        return asked
+    if len(parse_devices(config.devices)) > 1 or config.strategy == "mirrored":
+        return 1
+    return min(LOOKAHEAD, _gpus(config) or max(1, cpu_cores() // max(1, config.threads)))
+
+
+def check_hardware(config: RunConfig) -> None:
+    """Open GPUs in a process of their own, to know before the first trial that they are there.
+
+    This process must not: it would hold their memory while the workers train.
+
+    Raises:
+        DeviceError: they are not there.
+    """
+    wants_gpu = config.strategy in {"gpu", "mirrored"} and not config.devices.startswith("cpu")
+    if not wants_gpu and not config.devices.startswith("gpu"):
+        return
+    with waiting("looking for the devices ..."):
+        done = subprocess.run(
+            [sys.executable, "-c", _PROBE, json.dumps(config.to_json())],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    if done.returncode:
+        raise DeviceError(done.stdout.strip() or done.stderr.strip()[-500:])
+
+
+def _gpus(config: RunConfig) -> int:
+    """Return how many GPUs workers may be given one each; 0 where the CPU is used."""
+    if config.strategy == "cpu" or config.devices.startswith("cpu"):
+        return 0
+    return len(list(Path("/dev").glob("nvidia[0-9]*")))
+
+
+def _environment(config: RunConfig, slot: int) -> Mapping[str, str]:
+    """Return the variables of the worker in a slot: few threads, and a GPU of its own."""
+    values = {"OMP_NUM_THREADS": str(max(1, config.threads)), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    gpus = _gpus(config)
+    if not gpus:
+        values["CUDA_VISIBLE_DEVICES"] = "-1"
+    elif not config.devices and config.strategy != "mirrored":
+        values["CUDA_VISIBLE_DEVICES"] = str(slot % gpus)
+    return values

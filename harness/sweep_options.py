@@ -1,0 +1,99 @@
+"""The options of `bench sweep` beside those of a run; imports click only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import click
+
+from harness.datasets import TRIAL_EPOCHS, TRIAL_EXAMPLES
+from harness.errors import UsageError, unknown_name
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+SAMPLERS = ("tpe", "random")
+PRUNERS = ("median", "percentile", "none")
+
+LOOKAHEAD = 4
+"""Trial i is proposed from the results up to trial i - 4: so at most 4 train at once."""
+
+LEAST = {"trials": 1, "trial_epochs": 1, "trial_examples": 1, "final_seeds": 0, "workers": 1}
+
+
+def sweep_options(command: Command) -> Command:
+    """Add the options that say how large a sweep is and how it searches."""
+    for option in reversed(_options()):
+        command = option(command)
+    return command
+
+
+def check_sweep_options(values: Mapping[str, Any]) -> None:
+    """Check numbers and names before anything slow.
+
+    Raises:
+        UsageError: a number is out of range, or there is no such sampler or pruner.
+    """
+    for name, least in LEAST.items():
+        value = values[name]
+        if value is not None and value < least:
+            raise UsageError(f"--{name.replace('_', '-')} must be at least {least}, got {value}.")
+    if (values["workers"] or 1) > LOOKAHEAD:
+        raise UsageError(
+            f"--workers must be at most {LOOKAHEAD}, got {values['workers']}: each trial is "
+            f"proposed from all but the last {LOOKAHEAD - 1}, so no more can train at once."
+        )
+    for kind, known in (("sampler", SAMPLERS), ("pruner", PRUNERS)):
+        if values[kind] not in known:
+            raise unknown_name(kind, values[kind], known)
+
+
+def _options() -> list[Callable[[Command], Command]]:
+    epochs, examples = (
+        ", ".join(f"{'all' if value is None else value} on {source}" for source, value in of)
+        for of in (TRIAL_EPOCHS.items(), TRIAL_EXAMPLES.items())
+    )
+    return [
+        click.option(
+            "--trials", type=int, default=50, show_default=True, metavar="N",
+            help="Trials the sweep shall hold in total; those already done count.",
+        ),
+        click.option(
+            "--name", metavar="NAME",
+            help="Name of the sweep.  [default: made from backbone, data and settings]",
+        ),
+        click.option(
+            "--search", multiple=True, metavar="FIELD=LOW..HIGH[:log|:STEP]",
+            help="Search this field in this range instead of the default space; may be repeated.  "
+            "[default: learning_rate, class_weight and box_weight, on a log scale]",
+        ),
+        click.option(
+            "--trial-epochs", type=int, metavar="N",
+            help=f"Epochs of a trial; finals train for --epochs.  [default: {epochs}]",
+        ),
+        click.option(
+            "--trial-examples", type=int, metavar="N",
+            help=f"Training examples of a trial.  [default: --train-examples, else {examples}]",
+        ),
+        click.option(
+            "--final-seeds", type=int, default=3, show_default=True, metavar="N",
+            help="New seeds to train the best configuration in full with, and test; 0 for none.",
+        ),
+        click.option(
+            "--sampler", default="tpe", show_default=True, metavar=f"[{'|'.join(SAMPLERS)}]",
+            help="How configurations are proposed.",
+        ),
+        click.option(
+            "--pruner", default="median", show_default=True, metavar=f"[{'|'.join(PRUNERS)}]",
+            help="How hopeless trials are stopped early.",
+        ),
+        click.option(
+            "--workers", type=int, metavar="N",
+            help="Trainings at once; does not change the table.  "
+            f"[default: one per core or GPU, at most {LOOKAHEAD}]",
+        ),
+        click.option(
+            "--report/--no-report", "report", default=True, show_default=True,
+            help="Write a report at the end, if there are finals.",
+        ),
+    ]  # fmt: skip
