@@ -69,7 +69,9 @@ def page_path(experiment: Mapping[str, Any]) -> str:
     """
     tags = {tag["key"] for tag in experiment.get("tags", [])}
     known = [view for view in (NEWEST_SWEEP, ALL_RUNS) if f"{_VIEW_TAG}{view}" in tags]
-    query = f"?viewStateShareKey={known[0]}" if known else ""
+    view = f"&viewStateShareKey={known[0]}" if known else ""
+    # Without the first part the pages open on what they offer for language models.
+    query = f"?workflowType=machine_learning{view}"
     return f"/#/experiments/{experiment['experiment_id']}/runs{query}"
 
 

@@ -146,7 +146,9 @@ def test_a_server_that_hangs_dies_and_comes_back(
         assert again.stdout is not None
         page = again.stdout.readline()
         assert page.startswith(f"{running.address}/#/experiments/")
-        assert page.strip().endswith("/runs?viewStateShareKey=bench-sweep")
+        assert page.strip().endswith(
+            "/runs?workflowType=machine_learning&viewStateShareKey=bench-sweep"
+        )
         with Tracker(running.address, store, experiment="remote") as later:
             assert later.sync().sent == 1
         statuses = {k: r.info.status for k, r in runs_at(running.address, "remote").items()}
