@@ -54,11 +54,19 @@ class Subclassed(keras.Model):
         return self.scale(x)
 
 
-def exploding(image_shape: tuple[int, int, int]) -> keras.Model:
-    """Grow features exponentially: a large learning rate soon overflows."""
-    body = tiny(image_shape)
-    x = keras.layers.Dense(8, activation="exponential")(body.outputs[0])
-    return keras.Model(body.inputs[0], x)
+def growing(image_shape: tuple[int, int, int]) -> keras.Model:
+    """Return ten times larger features after each step, until they overflow."""
+    return tiny(image_shape, Growing())
+
+
+class Growing(keras.layers.Layer):
+    def build(self, _shape: Any) -> None:
+        self.scale = self.add_weight(shape=(), initializer="ones", trainable=False)
+
+    def call(self, x: Any, *, training: bool = False) -> Any:
+        if training:
+            self.scale.assign(self.scale * 10)
+        return x * self.scale
 
 
 def broken(image_shape: tuple[int, int, int]) -> keras.Model:
@@ -81,3 +89,7 @@ def cut(some: Scenes, *bounds: int) -> list[Scenes]:
         )
         for a, b in itertools.pairwise(bounds)
     ]  # fmt: skip
+
+
+def not_a_network(image_shape: tuple[int, int, int]) -> Scenes:
+    return scenes(1)

@@ -1,0 +1,370 @@
+"""One configuration in, one record out: whatever happens, and the same every time."""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import json
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness import run
+from harness.config import RunConfig
+from harness.errors import InterruptedRun, StoreError
+from harness.evaluate import evaluate
+from harness.mnist import IDX_FILES
+from harness.predictions import Examples, Predictions
+from harness.record import METRICS, QUALITY, EpochPoint, RunRecord
+from harness.run import Identity, Watch, execute, new_run_id, work
+from harness.store import RECORD_FILE, Store, file_digest
+
+ROOT = Path(__file__).parent.parent
+CONFIG = RunConfig(
+    backbone="nets:tiny", dataset="digits", epochs=3, batch_size=16, train_examples=120,
+    learning_rate=3e-3, strategy="cpu",
+)  # fmt: skip
+TIMES = {"run_id", "started_at", "duration_s", "machine"}
+TIME_MEASURES = {"images_per_s", "compile_s", "evaluation_s", "peak_rss_mib"}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "out")
+
+
+def go(store: Store, run_id: str = "r", watch: Watch | None = None, **changes: Any) -> RunRecord:
+    config = dataclasses.replace(CONFIG, **changes)
+    identity = Identity(run_id=run_id)
+    record = execute(config, identity=identity, store=store, data_dir=None, watch=watch)
+    assert store.read_record(run_id) == record, "what is returned is what is kept"
+    return record
+
+
+def timeless(record: RunRecord) -> dict[str, Any]:
+    """Return a record without what differs between equal runs."""
+    values: dict[str, Any] = json.loads(record.dumps())
+    for point in values["history"]:
+        del point["train_s"]
+    for name in TIME_MEASURES:
+        del values["measures"][name]
+    return {name: value for name, value in values.items() if name not in TIMES}
+
+
+def test_equal_configurations_give_equal_records_also_in_another_process(store: Store) -> None:
+    first = go(store, "first")
+    go(store, "between", learning_rate=1e-2, class_weight=0.5, seed=4)
+    second = go(store, "second")
+    code = f"""
+from harness import run, store
+from harness.config import RunConfig
+from pathlib import Path
+config = RunConfig(**{CONFIG.to_json()})
+run.execute(config, identity=run.Identity(run_id="third"),
+            store=store.Store(Path({str(store.root)!r})), data_dir=None)
+"""
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=120)
+    third = store.read_record("third")
+    assert third is not None
+    assert first.status == "finished"
+    # The files are named by their SHA-256: predictions and examples are the same bytes.
+    assert set(first.files) == {
+        "predictions-validation.npz", "predictions-test.npz", "examples.npz",
+    }  # fmt: skip
+    assert timeless(first) == timeless(second) == timeless(third)
+    assert timeless(first) != timeless(go(store, "other", seed=4))
+
+
+def test_a_finished_record_says_everything(store: Store) -> None:
+    seen: list[Any] = []
+    watch = Watch(
+        begun=lambda *size: seen.append(size),
+        images=lambda *at: seen.append(at),
+        epoch=lambda point: not seen.append(point),
+    )
+    record = go(store, watch=watch, dataset="digits", epochs=2, steps_per_call=5)
+    assert (record.status, record.reason, record.traceback) == ("finished", None, None)
+    # 120 examples are 7 steps of 16, in calls of 5 and 2.
+    one, two = record.history
+    assert seen == [(2, 112, 16), (1, 80), (1, 112), one, (2, 80), (2, 112), two]
+    assert (one.epoch, one.images, two.epoch) == (1, 112, 2)
+    assert set(one.metrics) == {
+        *(f"validation_{name}" for name in QUALITY),
+        "train_loss", "train_cross_entropy", "train_box_mse", "train_accuracy", "train_mean_iou",
+    }  # fmt: skip
+    assert record.data is not None
+    assert (record.data.n_train, record.data.n_validation, record.data.n_test) == (120, 300, 300)
+    assert record.machine is not None
+    assert (record.machine.strategy, record.machine.replicas) == ("cpu", 1)
+    assert record.model is not None
+    assert record.model.parameters == sum(layer.parameters for layer in record.model.layers)
+    folder = store.run_dir("r")
+    assert record.files == {name: file_digest(folder / name) for name in record.files}
+    assert {path.name for path in folder.iterdir()} == {*record.files, RECORD_FILE}
+
+
+def test_measures_are_those_of_the_predictions(store: Store) -> None:
+    record = go(store, class_weight=0.5, box_weight=4.0)
+    quality = {f"{split}_{name}" for split in ("validation", "test") for name in QUALITY}
+    assert set(record.measures) == quality | TIME_MEASURES
+    for split in ("validation", "test"):
+        predictions = Predictions.load(store.run_dir("r") / f"predictions-{split}.npz")
+        assert predictions.ids.tolist() == list(range(300))
+        for name, value in evaluate(predictions, class_weight=0.5, box_weight=4.0).items():
+            assert record.value(f"{split}_{name}") == value
+            assert name in METRICS
+    for name in QUALITY:
+        last = record.history[-1].metrics[f"validation_{name}"]
+        assert record.value(f"validation_{name}") == last
+    speed = record.measures["images_per_s"]
+    assert speed.value == pytest.approx(3 * 112 / sum(p.train_s for p in record.history))
+    assert len(speed.samples) == 3
+    spent = record.measures["evaluation_s"]
+    assert len(spent.samples) == 2
+    assert spent.value == sum(spent.samples)
+
+
+def test_examples_are_the_first_and_the_worst_of_the_wrong(store: Store) -> None:
+    go(store, epochs=1)
+    predictions = Predictions.load(store.run_dir("r") / "predictions-test.npz")
+    kept = Examples.load(store.run_dir("r") / "examples.npz")
+    said = predictions.probabilities.argmax(axis=1)
+    wrong = [i for i in range(300) if said[i] != predictions.labels[i]]
+    assert len(wrong) > 12
+    worst = sorted(
+        wrong, key=lambda i: overlap(predictions.boxes[i], predictions.predicted_boxes[i])
+    )
+    assert kept.ids.tolist() == sorted({*range(12), *worst[:12]})
+    assert kept.predicted_labels.tolist() == said[kept.ids].tolist()
+    assert (kept.predicted_boxes == predictions.predicted_boxes[kept.ids]).all()
+    for image, box in zip(kept.images, kept.boxes, strict=True):
+        left, top, right, bottom = np.rint(box * 75).astype(int)
+        assert image[top:bottom, left:right].sum() == image.sum() > 0
+
+
+def overlap(a: Any, b: Any) -> float:
+    """IoU of two boxes in plain Python."""
+    a, b = [float(v) for v in a], [float(v) for v in b]
+
+    def side(low: float, high: float) -> float:
+        return max(0.0, high - low)
+
+    both = side(max(a[0], b[0]), min(a[2], b[2])) * side(max(a[1], b[1]), min(a[3], b[3]))
+    areas = [side(box[0], box[2]) * side(box[1], box[3]) for box in (a, b)]
+    return both / (sum(areas) - both)
+
+
+def test_compiling_is_paid_and_reported_once(store: Store) -> None:
+    run._compiled.cache_clear()
+    first = go(store, "first", epochs=1, evaluate_test=False)
+    second = go(store, "second", epochs=1, evaluate_test=False, learning_rate=1e-4, seed=3)
+    paid = first.value("compile_s")
+    assert paid is not None
+    assert 0 < paid < first.duration_s
+    measure = second.measures["compile_s"]
+    assert (measure.value, measure.reason) == (None, "compiled for an earlier run of this process")
+
+
+def test_patience_stops_and_goes_back_to_the_best_epoch(store: Store) -> None:
+    record = go(store, epochs=60, patience=2, learning_rate=3e-2, evaluate_test=False)
+    scores = [point.metrics["validation_score"] for point in record.history]
+    best = scores.index(max(scores))
+    assert len(scores) == best + 1 + 2 < 60
+    for name in QUALITY:
+        expected = record.history[best].metrics[f"validation_{name}"]
+        assert record.value(f"validation_{name}") == expected
+    assert max(scores) > scores[-1]
+
+
+def test_a_run_that_the_watcher_stops_is_pruned(store: Store) -> None:
+    record = go(store, watch=Watch(epoch=lambda point: point.epoch < 2))
+    assert record.status == "pruned"
+    assert record.reason == "Stopped after epoch 2: no better than others."
+    assert len(record.history) == 2
+    assert record.value("images_per_s")
+    assert record.value("validation_score") is None
+    assert record.files == {}
+
+
+@pytest.mark.parametrize("signal", [KeyboardInterrupt, InterruptedRun("SIGTERM")])
+def test_an_interrupted_run_keeps_what_it_measured(store: Store, signal: Any) -> None:
+    def stop(point: EpochPoint) -> bool:
+        if point.epoch == 2:
+            raise signal
+        return True
+
+    record = go(store, watch=Watch(epoch=stop))
+    assert record.status == "interrupted"
+    assert record.reason == "Stopped from outside after epoch 2."
+    assert [point.epoch for point in record.history] == [1, 2]
+    assert record.machine is not None
+    assert go(store, "next").status == "finished", "the process is as good as before"
+
+
+def test_a_run_that_diverges_fails_with_its_history(store: Store) -> None:
+    record = go(store, backbone="nets:growing", epochs=30)
+    assert record.status == "failed"
+    assert record.reason is not None
+    assert "must be finite" in record.reason
+    assert "training diverged" in record.reason
+    assert record.traceback is None
+    assert 1 <= len(record.history) < 5
+    assert record.value("images_per_s")
+
+
+def test_a_broken_backbone_fails_with_its_traceback(store: Store) -> None:
+    record = go(store, backbone="nets:broken")
+    assert record.status == "failed"
+    assert record.reason is not None
+    assert "nets:broken raised ValueError: no such network for (75, 75, 1)." in record.reason
+    assert record.traceback is not None
+    assert "in broken" in record.traceback
+    assert record.machine is not None
+    assert record.data is not None
+    assert record.model is None
+    assert record.history == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"dataset": "minst"}, "Unknown data set 'minst'. Did you mean 'mnist'?"),
+        ({"backbone": "notebok-cnn"}, "Unknown backbone 'notebok-cnn'. Did you mean"),
+        ({"train_examples": 9}, "`train_examples` must be 10"),
+        (
+            {"batch_size": 121},
+            "A step's 121 images must not exceed the 120 training examples. Use --batch-size 120",
+        ),
+        (
+            {"global_batch_size": 122, "strategy": "mirrored", "devices": "cpu:0,cpu:1"},
+            "examples. Use --global-batch-size 120 or less.",
+        ),
+        ({"strategy": "gpu", "devices": "cpu:0"}, "`gpu` uses one GPU, got devices 'cpu:0'."),
+    ],
+)
+def test_what_cannot_be_run_is_a_failed_record_too(
+    store: Store, changes: dict[str, Any], reason: str
+) -> None:
+    record = go(store, **changes)
+    assert record.status == "failed"
+    assert record.reason is not None
+    assert reason in record.reason
+    assert record.traceback is None
+
+
+def test_an_unexpected_error_is_kept_with_its_traceback(store: Store) -> None:
+    def fault(_point: EpochPoint) -> bool:
+        raise ZeroDivisionError("by the watcher")
+
+    record = go(store, watch=Watch(epoch=fault))
+    assert (record.status, record.reason) == ("failed", "ZeroDivisionError: by the watcher")
+    assert record.traceback is not None
+    assert "in fault" in record.traceback
+
+
+def test_only_a_store_that_takes_no_record_raises(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file where the folder should be")
+    with pytest.raises(StoreError, match=r"record\.json cannot be written"):
+        go(Store(tmp_path / "out"), epochs=1)
+
+
+def test_two_devices_give_the_same_record_up_to_rounding(store: Store) -> None:
+    one = go(store, "one", jit="off")
+    changes = {"strategy": "mirrored", "devices": "cpu:0,cpu:1", "global_batch_size": 16}
+    two = go(store, "two", **changes)
+    assert two.machine is not None
+    assert (two.machine.strategy, two.machine.replicas) == ("mirrored", 2)
+    assert two.machine.devices == ("cpu:0", "cpu:1")
+    for a, b in zip(one.history, two.history, strict=True):
+        assert a.images == b.images
+        assert b.metrics["train_loss"] == pytest.approx(a.metrics["train_loss"], rel=1e-5)
+    for split in ("validation", "test"):
+        loaded = [
+            Predictions.load(store.run_dir(name) / f"predictions-{split}.npz")
+            for name in ("one", "two")
+        ]
+        assert loaded[0].ids.tolist() == loaded[1].ids.tolist()
+        assert loaded[1].predicted_boxes == pytest.approx(loaded[0].predicted_boxes, abs=1e-4)
+
+
+@pytest.fixture(scope="module")
+def half_mnist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a training pool of MNIST's shape and garbage in the test files."""
+    folder = tmp_path_factory.mktemp("mnist")
+    labels = (np.arange(60_000) % 10).astype(np.uint8)
+    dark = np.zeros((60_000, 28, 28), np.uint8)
+    for name, array in zip(IDX_FILES[:2], (dark, labels), strict=True):
+        shape = b"".join(struct.pack(">I", size) for size in array.shape)
+        content = bytes([0, 0, 8, array.ndim]) + shape + array.tobytes()
+        (folder / f"{name}.gz").write_bytes(gzip.compress(content, 1))
+    for name in IDX_FILES[2:]:
+        (folder / f"{name}.gz").write_bytes(b"not gzip")
+    return folder
+
+
+def test_without_its_evaluation_the_test_split_is_not_even_read(
+    store: Store, half_mnist: Path
+) -> None:
+    config = dataclasses.replace(CONFIG, dataset="auto", epochs=1, batch_size=64)
+    said: list[str] = []
+    records = {
+        opened: execute(
+            dataclasses.replace(config, evaluate_test=opened),
+            identity=Identity(run_id=f"opened-{opened}"), store=store, data_dir=half_mnist,
+            watch=Watch(say=said.append),
+        )
+        for opened in (False, True)
+    }  # fmt: skip
+    sealed, opened = records[False], records[True]
+    assert sealed.status == "finished"
+    assert sealed.config.dataset == "mnist", "the record names what `auto` chose"
+    assert sealed.data is not None
+    assert (sealed.data.n_test, sealed.data.test_digest) == (None, None)
+    assert not any(name.startswith("test_") for name in sealed.measures)
+    assert set(sealed.files) == {"predictions-validation.npz", "examples.npz"}
+    assert opened.status == "failed"
+    assert opened.reason is not None
+    assert "t10k-images" in opened.reason
+    assert opened.value("validation_score") == sealed.value("validation_score")
+    assert "Data: MNIST" in said[0]
+
+
+def test_a_job_of_a_sweep_is_done_as_asked(store: Store) -> None:
+    points: list[EpochPoint] = []
+    job = {
+        "run_id": "s-t003", "role": "trial", "sweep": "s", "trial": 3,
+        "config": json.loads(json.dumps(CONFIG.to_json())), "store": str(store.root),
+        "data_dir": None,
+    }  # fmt: skip
+    record = work(job, lambda point: not points.append(point))
+    assert (record.run_id, record.role, record.sweep, record.trial) == ("s-t003", "trial", "s", 3)
+    assert record.config == CONFIG
+    assert tuple(points) == record.history
+    assert store.read_record("s-t003") == record
+    assert work(job | {"run_id": "x"}, lambda _point: False).status == "pruned"
+
+
+def test_probe_says_what_is_wrong_with_devices(capsys: pytest.CaptureFixture[str]) -> None:
+    run.probe(json.dumps(CONFIG.to_json()))
+    wrong = dataclasses.replace(CONFIG, strategy="gpu", devices="gpu:77").to_json()
+    with pytest.raises(SystemExit) as end:
+        run.probe(json.dumps(wrong))
+    assert end.value.code == 2
+    assert "TensorFlow must see gpu:77" in capsys.readouterr().out
+
+
+def test_run_ids_differ_within_a_second_and_name_a_folder() -> None:
+    config = dataclasses.replace(CONFIG, backbone="my.package:a/b")
+    ids = {new_run_id(config) for _ in range(50)}
+    assert len(ids) == 50
+    for run_id in ids:
+        assert Path(run_id).name == run_id
+        assert "my.package-a-b" in run_id
+        assert ":" not in run_id

@@ -1,0 +1,138 @@
+"""Opening a strategy: what is chosen, on which devices, and why not."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tensorflow as tf
+
+from harness.errors import DeviceError, UsageError
+from harness.machine import cpu_cores
+from harness.strategy import _choose, open_layout
+
+ROOT = Path(__file__).parent.parent
+needs_no_gpu = pytest.mark.skipif(
+    bool(tf.config.list_physical_devices("GPU")), reason="this machine has a GPU"
+)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "devices", "name", "used"),
+    [
+        ("cpu", "", "cpu", ("cpu:0",)),
+        ("auto", "cpu:0", "cpu", ("cpu:0",)),
+        ("mirrored", "cpu:0,cpu:1", "mirrored", ("cpu:0", "cpu:1")),
+        ("auto", "cpu:1,cpu:0", "mirrored", ("cpu:1", "cpu:0")),
+    ],
+)
+def test_what_is_asked_for_is_opened(
+    strategy: str, devices: str, name: str, used: tuple[str, ...]
+) -> None:
+    layout = open_layout(strategy=strategy, devices=devices, threads=0)
+    assert (layout.name, layout.devices, layout.replicas) == (name, used, len(used))
+    assert layout.why.startswith("as asked for")
+    with layout.strategy.scope():
+        copies = layout.strategy.experimental_local_results(tf.Variable(1.0))
+    places = [copy.device for copy in copies]
+    assert [re.sub(r".*device:", "", place).lower() for place in places] == list(used)
+
+
+@needs_no_gpu
+def test_auto_takes_the_cpu_where_there_is_no_gpu() -> None:
+    layout = open_layout(strategy="auto", devices="", threads=0)
+    assert (layout.name, layout.devices, layout.why) == ("cpu", ("cpu:0",), "auto: no GPU found")
+
+
+@needs_no_gpu
+@pytest.mark.parametrize(
+    ("strategy", "devices", "reason"),
+    [
+        ("gpu", "", "TensorFlow must see gpu:0, but the GPUs found are: none. Use --strategy cpu"),
+        ("auto", "gpu:3", "TensorFlow must see gpu:3, but the GPUs found are: none."),
+        (
+            "mirrored", "",
+            "`mirrored` needs at least 2 GPUs, found 0. To try it on logical CPU devices",
+        ),
+        ("mirrored", "gpu:0,gpu:1", "TensorFlow must see gpu:0"),
+    ],
+)  # fmt: skip
+def test_gpus_that_are_not_there(strategy: str, devices: str, reason: str) -> None:
+    with pytest.raises(DeviceError, match=re.escape(reason)):
+        open_layout(strategy=strategy, devices=devices, threads=0)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "gpus", "chosen", "why"),
+    [
+        ("auto", 0, ("cpu:0",), "auto: no GPU found"),
+        ("auto", 1, ("gpu:0",), "auto: the one GPU"),
+        ("auto", 3, ("gpu:0", "gpu:1", "gpu:2"), "auto: all 3 GPUs"),
+        ("gpu", 3, ("gpu:0",), "as asked for"),
+        ("gpu", 0, ("gpu:0",), "as asked for"),
+        ("mirrored", 2, ("gpu:0", "gpu:1"), "all 2 GPUs"),
+        ("cpu", 2, ("cpu:0",), "as asked for"),
+    ],
+)
+def test_what_each_strategy_takes_of_the_gpus_there_are(
+    strategy: str, gpus: int, chosen: tuple[str, ...], why: str
+) -> None:
+    there = tuple(f"gpu:{i}" for i in range(gpus))
+    assert _choose(strategy, (), there) == (chosen, why)
+
+
+def test_names_are_checked_first() -> None:
+    with pytest.raises(UsageError, match="Unknown strategy 'tpu'"):
+        open_layout(strategy="tpu", devices="", threads=0)
+    with pytest.raises(DeviceError, match="`cpu` uses one CPU"):
+        open_layout(strategy="cpu", devices="gpu:0", threads=0)
+
+
+def test_threads_and_devices_cannot_be_changed_any_more() -> None:
+    tf.zeros(1)
+    for threads in (0, cpu_cores()):  # the same number is no change
+        open_layout(strategy="cpu", devices="", threads=threads)
+    with pytest.raises(DeviceError, match=f"already runs with {cpu_cores()}, not 77"):
+        open_layout(strategy="cpu", devices="", threads=77)
+    with pytest.raises(DeviceError, match="3 logical CPU devices must be made before") as error:
+        open_layout(strategy="mirrored", devices="cpu:0,cpu:1,cpu:2", threads=0)
+    assert "Start a fresh process." in str(error.value)
+
+
+FRESH = """
+import json
+from harness.strategy import open_layout
+layout = open_layout(strategy="mirrored", devices="cpu:0,cpu:1,cpu:2", threads=1)
+import tensorflow as tf
+from nets import SHAPE, cut, scenes
+from harness.engine import Engine, EngineKey, Objective
+engine = Engine(EngineKey(backbone="nets:tiny", image_shape=SHAPE, classes=10, replica_batch=2,
+                          steps_per_call=2, jit=False), layout)
+result = engine.train(cut(scenes(24), 0, 12, 24), objective=Objective(
+    learning_rate=1e-3, class_weight=1.0, box_weight=1.0))
+print(json.dumps({
+    "logical": len(tf.config.list_logical_devices("CPU")),
+    "threads": [tf.config.threading.get_intra_op_parallelism_threads(),
+                tf.config.threading.get_inter_op_parallelism_threads()],
+    "replicas": layout.replicas,
+    "images": result.images,
+}))
+"""
+
+
+def test_a_fresh_process_makes_the_devices_and_trains_with_one_thread() -> None:
+    # One thread for three replicas must not wait for itself for ever.
+    done = subprocess.run(
+        [sys.executable, "-c", FRESH],
+        env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    assert found == {"logical": 3, "threads": [1, 1], "replicas": 3, "images": 24}
