@@ -178,7 +178,7 @@ def list_group() -> None:
 
 @list_group.command(name="backbones")
 def list_backbones() -> None:
-    """List the backbones, those of plug-ins too, without importing any."""
+    """List the backbones, also those of plug-ins."""
     from architectures import registry
 
     _table([(entry.name, entry.summary or f"from {entry.owner}") for entry in registry.entries()])

@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Collection
 from pathlib import Path
 
+from architectures import registry
 from harness.config import RunConfig
 from harness.console import (
     RunProgress,
@@ -59,10 +60,13 @@ def run(
     check_step(config, data.n_train)
     with waiting("loading MLflow and TensorFlow ..."), quiet_stderr():
         from harness.run import Identity, Watch, execute, new_run_id, open_devices
+
+        layout = open_devices(config)
+        registry.get(config.backbone)
+
         from harness.track import Tracker
         from reports.illustrate import illustrate
 
-        layout = open_devices(config)
     tracker = Tracker(uri, store, experiment=experiment, illustrate=illustrate, notify=say)
     with waiting("opening the tracking store ..."):
         tracker.check()

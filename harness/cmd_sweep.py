@@ -14,7 +14,7 @@ from harness import __version__
 from harness.cmd_lines import best_command
 from harness.cmd_report import report
 from harness.cmd_run import check_step, with_data_defaults
-from harness.cmd_workers import check_hardware, count_workers, start_pool
+from harness.cmd_workers import check_before_trials, count_workers, start_pool
 from harness.config import RunConfig, digest_of
 from harness.console import console, note, say, waiting
 from harness.data import load
@@ -88,7 +88,7 @@ def sweep(
         config = dataclasses.replace(config, threads=1)
     plan = _plan(config, request, space, data.source, data.identity().digest)
     _check_trial(plan, data.n_train)
-    check_hardware(config)
+    check_before_trials(config)
     tracker = _opened_tracker(uri, store, experiment)
     extra = {"data_dir": str(data_dir.absolute()) if data_dir else None}
     outcome = _search(plan, request, data.n_train, store=store, tracker=tracker, extra=extra)

@@ -12,14 +12,25 @@ from pathlib import Path
 from harness.config import RunConfig
 from harness.console import waiting
 from harness.devices import parse_devices
-from harness.errors import DeviceError
+from harness.errors import DeviceError, PluginError
 from harness.machine import cpu_cores
 from harness.sweep_options import LOOKAHEAD
 from sweeps.pool import LocalPool
 
 EXECUTE = "harness.run:work"
 
-_PROBE = "import sys; from harness.run import probe; probe(sys.argv[1])"
+_OPEN_DEVICES = "import sys; from harness.run import probe; probe(sys.argv[1])"
+
+_LOAD_BACKBONE = """
+import sys
+from architectures import registry
+from harness.errors import BenchError
+try:
+    registry.get(sys.argv[1])
+except BenchError as error:
+    sys.stdout.write(f"\\n{error}")
+    sys.exit(error.exit_code)
+"""
 
 
 def start_pool(config: RunConfig, log_dir: Path, workers: int) -> LocalPool:
@@ -37,24 +48,39 @@ def count_workers(asked: int | None, config: RunConfig) -> int:
     return min(LOOKAHEAD, _gpus(config) or max(1, cpu_cores() // max(1, config.threads)))
 
 
-def check_hardware(config: RunConfig) -> None:
-    """Open GPUs in a process of their own, to know before the first trial that they are there.
+def check_before_trials(config: RunConfig) -> None:
+    """Try what would make every trial fail: GPUs, and a backbone from the user's own module.
 
-    This process must not: it would hold their memory while the workers train.
+    Both in a process of its own: this one would hold the GPUs' memory while the workers train,
+    and a backbone's module may do anything.
 
     Raises:
-        DeviceError: they are not there.
+        DeviceError: the GPUs are not there.
+        PluginError: the backbone cannot be loaded.
     """
+    if ":" in config.backbone:
+        with waiting("loading the backbone ..."):
+            said = _try(_LOAD_BACKBONE, config.backbone)
+        if said:
+            raise PluginError(said)
     wants_gpu = config.strategy in {"gpu", "mirrored"} and not config.devices.startswith("cpu")
     if not wants_gpu and not config.devices.startswith("gpu"):
         return
     with waiting("looking for the devices ..."):
-        done = subprocess.run(
-            [sys.executable, "-c", _PROBE, json.dumps(config.to_json())],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-    if done.returncode:
-        raise DeviceError(done.stdout.strip() or done.stderr.strip()[-500:])
+        said = _try(_OPEN_DEVICES, json.dumps(config.to_json()))
+    if said:
+        raise DeviceError(said)
+
+
+def _try(code: str, argument: str) -> str:
+    """Run code in a fresh process; return its last word if it failed, else nothing."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, argument], capture_output=True, text=True, check=False
+    )
+    if not done.returncode:
+        return ""
+    words = (done.stdout.strip() or done.stderr.strip()).splitlines()
+    return words[-1] if words else f"exit code {done.returncode}"
 
 
 def _gpus(config: RunConfig) -> int:

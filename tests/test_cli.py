@@ -1,0 +1,266 @@
+"""Bad input ends in one line and starts nothing; help is complete, true and quick."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+import click
+import pytest
+
+from harness import cli
+from harness.config import knobs
+from harness.mnist import IDX_FILES
+from harness.store import Store
+from harness.sweep_options import PRUNERS, SAMPLERS
+from sweeps.lock import hold_lock
+from sweeps.sampler import PrunerName, SamplerName
+
+HELP_CPU_S = 0.25
+"""What any `--help` may cost; a TensorFlow import alone takes several seconds."""
+
+BENCH = "from harness.cli import main; main()"
+RUN = "run --dataset digits"
+SWEEP = "sweep --dataset digits"
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current folder, and no setting from outside."""
+    for name in ("MLFLOW_TRACKING_URI", "BENCH_OUT", "BENCH_DATA_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "empty").mkdir()
+    for kind in ("damaged", "unreadable"):
+        (tmp_path / kind).mkdir()
+    for name in IDX_FILES:
+        (tmp_path / "damaged" / name).write_bytes(b"no IDX at all")
+        (tmp_path / "unreadable" / name).mkdir()
+    return tmp_path
+
+
+def bench(line: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    """Run a command line in this process; return exit code, stdout and stderr."""
+    code = cli._exit_code(
+        lambda: cli.bench.main(line.split(), prog_name="bench", standalone_mode=False)
+    )
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+BAD = [
+    # What is asked for has no such name.
+    (f"{RUN} --backbone notebok-cnn", 2, "Did you mean 'notebook-cnn'?"),
+    (f"{RUN} --strategy miror", 2, "Did you mean 'mirrored'?"),
+    ("run --dataset minst", 2, "Did you mean 'mnist'?"),
+    ("data preview --dataset digit", 2, "Did you mean 'digits'?"),
+    (f"{SWEEP} --sampler tp", 2, "Did you mean 'tpe'?"),
+    (f"{SWEEP} --pruner medain", 2, "Did you mean 'median'?"),
+    (f"{RUN} --jit maybe", 2, "`jit` must be one of off, on"),
+    ("swep", 2, "Did you mean 'sweep'?"),
+    (f"{RUN} --epoch 3", 2, "Did you mean '--epochs'?"),
+    ("list colours", 2, "colours"),
+    ("data preview --split test", 2, "'test' is not one of"),
+    # Numbers.
+    (f"{RUN} --epochs abc", 2, "'abc' is not a valid integer"),
+    (f"{RUN} --epochs 0", 2, "`epochs` must be at least 1"),
+    (f"{RUN} --learning-rate -1", 2, "`learning_rate` must be greater than 0"),
+    (f"{RUN} --learning-rate nan", 2, "`learning_rate` must be greater than 0"),
+    (f"{RUN} --class-weight nan", 2, "`class_weight` must be at least 0"),
+    (f"{RUN} --box-weight inf", 2, "`box_weight` must be at least 0"),
+    (f"{RUN} --class-weight 0 --box-weight 0", 2, "must not both be 0"),
+    (f"{RUN} --batch-size 5000", 2, "must not exceed the 1197 training examples"),
+    (f"{RUN} --train-examples 99999", 2, "`train_examples` must be 10"),
+    (f"{SWEEP} --trials 0", 2, "--trials must be at least 1"),
+    (f"{SWEEP} --trial-epochs 0", 2, "--trial-epochs must be at least 1"),
+    (f"{SWEEP} --trial-epochs -3", 2, "--trial-epochs must be at least 1"),
+    (f"{SWEEP} --trial-examples 0", 2, "--trial-examples must be at least 1"),
+    (f"{SWEEP} --trial-examples 5000", 2, "--trial-examples must be 10"),
+    (f"{SWEEP} --trial-examples 20", 2, "must not exceed the 20 training examples"),
+    (f"{SWEEP} --final-seeds -1", 2, "--final-seeds must be at least 0"),
+    (f"{SWEEP} --workers 0", 2, "--workers must be at least 1"),
+    (f"{SWEEP} --workers 5", 2, "--workers must be at most 4"),
+    ("data preview --dataset digits --epoch 0", 2, "--epoch must be at least 1"),
+    ("ui --port 0", 2, "`port` must be at least 1"),
+    # Devices.
+    (
+        f"{RUN} --strategy mirrored --devices cpu:0,cpu:1 --global-batch-size 33", 2,
+        "divisible by the 2 replicas of `mirrored`, but got 33. Use 32 or 34.",
+    ),
+    (f"{RUN} --strategy mirrored --devices cpu:0", 2, "needs at least 2 devices"),
+    (f"{RUN} --devices tpu:0", 2, "such as gpu:0"),
+    # The search.
+    (f"{SWEEP} --search nonsense", 2, "FIELD=LOW..HIGH"),
+    (f"{SWEEP} --search learning_rat=1e-4..1e-2", 2, "Did you mean 'learning_rate'?"),
+    (f"{SWEEP} --search learning_rate=1e-2..1e-4", 2, "low < high"),
+    (f"{SWEEP} --search learning_rate=nan..1", 2, "`learning_rate` must be greater than 0"),
+    (f"{SWEEP} --search learning_rate=low..1", 2, "'low'"),
+    (f"{SWEEP} --search class_weight=0..1:log", 2, "needs low > 0"),
+    (f"{SWEEP} --search batch_size=16..64:10", 2, "exactly"),
+    (f"{SWEEP} --search seed=0..5", 2, "never searched"),
+    (f"{SWEEP} --search strategy=0..5", 2, "hold a number"),
+    (f"{SWEEP} --search box_weight=1..2 --search box_weight=1..3", 2, "must have one range"),
+    (f"{SWEEP} --search box_weight=1..2 --box-weight 3", 2, "either searched or fixed"),
+    (
+        f"{SWEEP} --learning-rate 1e-3 --class-weight 1 --box-weight 1", 2,
+        "must search something",
+    ),
+    (f"{SWEEP} --name ../x", 2, "name must be"),
+    # Data.
+    ("run --dataset mnist --data-dir nothere", 1, "does not exist"),
+    ("run --dataset mnist --data-dir empty", 1, "empty"),
+    ("run --dataset auto --data-dir empty", 1, "empty"),
+    ("run --dataset mnist --data-dir file", 1, "file"),
+    ("run --dataset mnist --data-dir damaged", 1, "train-images-idx3-ubyte"),
+    ("sweep --dataset mnist --data-dir damaged", 1, "train-images-idx3-ubyte"),
+    ("run --dataset mnist --data-dir unreadable", 1, "unreadable"),
+    # Places.
+    (f"{RUN} --out file", 1, "The output folder must be writable"),
+    (f"{SWEEP} --out file", 1, "The output folder must be writable"),
+    (f"{RUN} --tracking-uri ./runs", 1, "must be a database or a server"),
+    (f"{RUN} --tracking-uri ftp://host/x", 1, "must start with"),
+    (f"{SWEEP} --tracking-uri http://host:port", 1, "a valid port"),
+    (f"{SWEEP} --tracking-uri http://127.0.0.1:9", 1, "127.0.0.1:9"),
+    (f"{SWEEP} --tracking-uri sqlite:////proc/no/x.db", 1, "/proc/no"),
+    ("data preview --dataset digits --to empty", 1, "empty"),
+    ("data preview --dataset digits --to file/x.png", 1, "file/x.png"),
+    # Nothing there to look at.
+    ("report", 1, "must exist to be read"),
+    ("report --all --sweep x", 2, "--all already takes every run"),
+    ("status nope", 2, "There is no sweep 'nope'"),
+    ("ui", 1, "There must be runs to look at"),
+]  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")
+@pytest.mark.parametrize(("line", "code", "text"), BAD, ids=[line for line, _, _ in BAD])
+def test_bad_input_is_told_in_one_line_and_starts_nothing(
+    line: str, code: int, text: str, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found, _, said = bench(line, capsys)
+    assert text in said
+    assert re.fullmatch(r"Error: [^\n]+\n", said), "one line"
+    assert found == code
+    assert nothing_started(home / "bench-runs")
+    assert (home / "file").read_text() == "in the way"
+
+
+def nothing_started(out: Path) -> bool:
+    return not [*out.glob("runs/*"), *out.glob("sweeps/*"), *out.glob("artifacts/*")]
+
+
+def test_bench_alone_shows_its_help(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, said = bench("", capsys)
+    assert code == 2
+    assert "Start here:" in said
+
+
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")
+def test_one_command_at_a_time_runs_a_sweep(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with hold_lock(Store(home / "bench-runs").sweep_dir("mine")):
+        code, _, said = bench(f"{SWEEP} --name mine", capsys)
+    assert code == 2
+    assert f"process {os.getpid()} is running 'mine'" in said
+    assert said.count("\n") == 1
+    assert not list((home / "bench-runs").glob("runs/*"))
+
+
+@pytest.mark.slow
+def test_gpus_and_own_backbones_must_be_there(home: Path) -> None:
+    (home / "mine.py").write_text("raise RuntimeError('not today')")
+    lines = {
+        f"{RUN} --strategy gpu": (2, r"TensorFlow must see gpu:0, but [^\n]+"),
+        f"{SWEEP} --strategy gpu": (2, r"TensorFlow must see gpu:0, but [^\n]+"),
+        f"{SWEEP} --backbone mine:net": (1, r"[^\n]+not today[^\n]*"),
+    }
+    started = {line: start(line) for line in lines}  # together: each takes seconds
+    for line, (code, text) in lines.items():
+        _, said = started[line].communicate()
+        assert re.fullmatch(f"Error: {text}\n", said), line
+        assert started[line].returncode == code
+    assert nothing_started(home / "bench-runs")
+
+
+def start(line: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", BENCH, *line.split()],
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def test_lists_name_everything(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "readme-cnn" in bench("list backbones", capsys)[1]
+    assert "mirrored" in bench("list strategies", capsys)[1]
+    assert "scikit-learn" in bench("list datasets", capsys)[1]
+
+
+def test_status_of_nothing_says_how_to_start(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, said, _ = bench("status", capsys)
+    assert code == 0
+    assert "start with `bench sweep`" in said
+
+
+def commands(
+    command: click.Command = cli.bench, path: str = "bench"
+) -> Iterator[tuple[str, click.Command]]:
+    yield path, command
+    if isinstance(command, click.Group):
+        for name, inner in command.commands.items():
+            yield from commands(inner, f"{path} {name}")
+
+
+@pytest.mark.parametrize(("path", "command"), list(commands()), ids=str)
+def test_help_explains_every_option_within_80_columns(path: str, command: click.Command) -> None:
+    context = click.Context(command, info_name=path, terminal_width=80, **cli.CONTEXT)
+    text = command.get_help(context)
+    for option in command.get_params(context):
+        if isinstance(option, click.Option):
+            assert option.help, option.name
+            assert option.help.endswith((".", "]")), option.help
+            assert option.opts[0] in text
+    assert "INTEGER" not in text
+    assert "FLOAT" not in text
+    assert "..." not in text.replace("COMMAND [ARGS]...", "")
+    # Only the table of first steps is set by hand.
+    assert max(len(line) for line in text.splitlines()) <= (90 if path == "bench" else 80)
+
+
+def test_every_knob_has_an_option_of_its_name() -> None:
+    for name, command in (("run", cli.run), ("sweep", cli.sweep)):
+        names = {param.name for param in command.params}
+        assert set(knobs()) - {"evaluate_test"} <= names, name
+
+
+def test_choices_shown_are_those_of_the_search() -> None:
+    assert set(SAMPLERS) == set(get_args(SamplerName))
+    assert set(PRUNERS) == set(get_args(PrunerName))
+
+
+@pytest.mark.parametrize("line", ["", "run", "sweep", "report", "ui", "data preview"])
+def test_help_is_quick(line: str) -> None:
+    def spent() -> float:
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
+
+    tries = []
+    for _ in range(3):
+        before = spent()
+        subprocess.run(
+            [sys.executable, "-c", BENCH, *line.split(), "--help"], check=True, capture_output=True
+        )
+        tries.append(spent() - before)
+        if tries[-1] < HELP_CPU_S:
+            return
+    raise AssertionError(f"{min(tries):.2f} s")
