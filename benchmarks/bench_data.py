@@ -10,7 +10,6 @@ parallel calls and prefetching on top. The pipeline yields `uint8`, because the 
 255 itself; a third column shows it with that division done in NumPy.
 """
 
-# ruff: noqa: T201 -- a script prints
 from __future__ import annotations
 
 import argparse

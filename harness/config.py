@@ -111,7 +111,7 @@ class RunConfig:
         10, "Passes over the training examples.", "Training", kind=int, low=1, high=100_000
     )
     patience: int | None = _knob(
-        None, "Stop after so many epochs without a better validation score, and go back to the best.",
+        None, "Stop after so many epochs without a better validation score; keep the best epoch.",
         "Training",
         kind=int, low=1, optional=True,
     )  # fmt: skip
