@@ -32,6 +32,7 @@ def importances(
     values = {value for _, value in results}
     if len(results) < MIN_TRIALS or len(values) < 2 or len(space.ranges) < 2:
         return {}
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # it announces each new study
     study = optuna.create_study(direction="maximize")
     distributions = space.distributions()
     for params, value in results:
