@@ -67,10 +67,7 @@ def report(
             folder,
             title=title,
             importances={name: _importances(plan, records) for name, plan in plans.items()},
-            commands={
-                name: sweep_command(plan, len(_trials(name, records)))
-                for name, plan in plans.items()
-            },
+            commands={name: _command(plan, records) for name, plan in plans.items()},
         )
     note(f"report: {written.path}")
     with Tracker(uri, store, experiment=experiment, notify=say) as tracker:
@@ -151,6 +148,10 @@ def _plan(params: dict[str, str]) -> SweepPlan:
 
 def _trials(name: str, records: Sequence[RunRecord]) -> list[RunRecord]:
     return [record for record in records if record.sweep == name and record.role == "trial"]
+
+
+def _command(plan: SweepPlan, records: Sequence[RunRecord]) -> str:
+    return sweep_command(plan, len(_trials(plan.name, records)))
 
 
 def _importances(plan: SweepPlan, records: Sequence[RunRecord]) -> dict[str, float]:

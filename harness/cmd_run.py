@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 from collections.abc import Collection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from architectures import registry
 from harness.config import RunConfig
@@ -26,6 +27,9 @@ from harness.options import places
 from harness.record import EpochPoint, RunRecord
 from harness.store import RECORD_FILE, Store
 from harness.tracking_uri import resolve_uri
+
+if TYPE_CHECKING:
+    from harness.track import Tracker
 
 
 def run(
@@ -58,42 +62,65 @@ def run(
     data = load(config, data_dir, say=say)
     config = with_data_defaults(config, data.source, chosen)
     check_step(config, data.n_train)
-    with waiting("loading MLflow and TensorFlow ..."), quiet_stderr():
-        from harness.run import Identity, Watch, execute, new_run_id, open_devices
-
-        layout = open_devices(config)
-        registry.get(config.backbone)
-
-        from harness.track import Tracker
-        from reports.illustrate import illustrate
-
-    tracker = Tracker(uri, store, experiment=experiment, illustrate=illustrate, notify=say)
-    with waiting("opening the tracking store ..."):
-        tracker.check()
-    note(f"strategy {layout.name} on {', '.join(layout.devices)} ({layout.why})")
-    run_id = _reserved(new_run_id(config), store)
-    with tracker:
-        with RunProgress() as progress:
-            tracker.begin(run_id, "run", None, None, config)
-
-            def on_epoch(point: EpochPoint) -> bool:
-                progress.epoch(point)
-                tracker.epoch(run_id, point)
-                return True
-
-            record = execute(
-                config,
-                identity=Identity(run_id=run_id),
-                store=store,
-                data_dir=data_dir,
-                watch=Watch(begun=progress.begun, images=progress.images, epoch=on_epoch),
-            )
-        tracker.finish(record)
+    _open_devices(config)
+    with opened_tracker(uri, store, experiment) as tracker:
+        record = _trained(config, store, tracker, data_dir)
         _show(record, store)
         with waiting("drawing pictures and sending them to MLflow ..."):
             tracker.flush()
     where = places(out, tracking_uri, experiment)
     note(f"next: `bench ui{where}` to browse it, `bench report --all{where}` to compare it")
+
+
+def opened_tracker(uri: str, store: Store, experiment: str) -> Tracker:
+    """Return a tracker whose store has just answered.
+
+    Raises:
+        TrackingError: it refused or did not answer.
+    """
+    with waiting("loading MLflow ..."):
+        from harness.track import Tracker
+        from reports.illustrate import illustrate
+    tracker = Tracker(uri, store, experiment=experiment, illustrate=illustrate, notify=say)
+    with waiting("opening the tracking store ..."):
+        tracker.check()
+    return tracker
+
+
+def _open_devices(config: RunConfig) -> None:
+    """Load TensorFlow, open the devices and find the backbone, before anything begins."""
+    with waiting("loading TensorFlow ..."), quiet_stderr():
+        from harness.run import open_devices
+
+        layout = open_devices(config)
+        registry.get(config.backbone)
+    note(f"strategy {layout.name} on {', '.join(layout.devices)} ({layout.why})")
+
+
+def _trained(
+    config: RunConfig, store: Store, tracker: Tracker, data_dir: Path | None
+) -> RunRecord:
+    """Train and evaluate; tell the screen and the tracker."""
+    from harness.run import Identity, Watch, execute, new_run_id
+
+    run_id = _reserved(new_run_id(config), store)
+    with RunProgress() as progress:
+        tracker.begin(run_id, "run", None, None, config)
+
+        def on_epoch(point: EpochPoint) -> bool:
+            progress.epoch(point)
+            tracker.epoch(run_id, point)
+            return True
+
+        record = execute(
+            config,
+            identity=Identity(run_id=run_id),
+            store=store,
+            data_dir=data_dir,
+            watch=Watch(begun=progress.begun, images=progress.images, epoch=on_epoch),
+        )
+    tracker.finish(record)
+    return record
 
 
 def check_step(config: RunConfig, n_train: int) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from harness import __version__
 from harness.cmd_lines import best_command
 from harness.cmd_report import report
-from harness.cmd_run import check_step, with_data_defaults
+from harness.cmd_run import check_step, opened_tracker, with_data_defaults
 from harness.cmd_workers import check_before_trials, count_workers, start_pool
 from harness.config import RunConfig, digest_of
 from harness.console import console, note, say, waiting
@@ -29,7 +29,7 @@ from harness.sweep_options import LOOKAHEAD
 from harness.tracking_uri import resolve_uri
 from sweeps.coordinator import run_sweep
 from sweeps.listeners import SweepEnd, SweepOutcome
-from sweeps.plan import SweepPlan, Task
+from sweeps.plan import SweepPlan, Task, read_plan, settle_plan
 from sweeps.space import DEFAULT_SPACE, SearchSpace, parse_range
 
 if TYPE_CHECKING:
@@ -87,9 +87,11 @@ def sweep(
         # Rounding depends on threads: a fixed number keeps the table free of the worker count.
         config = dataclasses.replace(config, threads=1)
     plan = _plan(config, request, space, data.source, data.identity().digest)
+    if read_plan(store.sweep_dir(plan.name)) is not None:
+        settle_plan(plan, store.sweep_dir(plan.name))  # refuses another plan before slow imports
     _check_trial(plan, data.n_train)
     check_before_trials(config)
-    tracker = _opened_tracker(uri, store, experiment)
+    tracker = opened_tracker(uri, store, experiment)
     extra = {"data_dir": str(data_dir.absolute()) if data_dir else None}
     outcome = _search(plan, request, data.n_train, store=store, tracker=tracker, extra=extra)
     _show(plan, outcome)
@@ -110,16 +112,6 @@ def _check_trial(plan: SweepPlan, n_train: int) -> None:
             f"got {examples}. Leave it out for the default."
         )
     check_step(plan.base, int(examples))
-
-
-def _opened_tracker(uri: str, store: Store, experiment: str) -> Tracker:
-    with waiting("loading MLflow ..."):
-        from harness.track import Tracker
-        from reports.illustrate import illustrate
-    tracker = Tracker(uri, store, experiment=experiment, illustrate=illustrate, notify=say)
-    with waiting("opening the tracking store ..."):
-        tracker.check()
-    return tracker
 
 
 def _search(
