@@ -53,17 +53,17 @@ class _Sections(click.Group):
 @click.group(cls=_Sections, context_settings=CONTEXT)
 @click.version_option(__version__, prog_name="bench")
 def bench() -> None:
-    r"""Find out which architecture, tuned how, on which hardware - and whether to believe it.
+    """Find out which architecture, tuned how, on which hardware - and whether to believe it.
 
     bench trains backbones with shared heads to classify and locate a digit on a canvas, searches
     learning rate and loss weights, keeps every run in MLflow and writes reports that compare.
 
     \b
     Start here:
-      bench run                  one training, about a minute on the bundled digits
-      bench sweep --trials 50    search, train the best again with new seeds, write a report
+      bench run                  one training, a minute on the bundled digits
+      bench sweep --trials 50    search, train the best again, test it, report
       bench ui                   browse everything in MLflow
-    """
+    """  # noqa: D301 - click wants the backspace itself, not a backslash
 
 
 @bench.command()
