@@ -1,0 +1,294 @@
+"""Whole journeys through the installed `bench`: real processes, training, MLflow and kills."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from mlflow.entities import Run
+
+from harness.mlflow_client import open_client
+from harness.mnist import IDX_FILES
+from harness.store import Store
+from sweeps.study import load_table
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated"),
+]
+
+BENCH = str(Path(sys.executable).parent / "bench")
+SWEEP = "sweep --dataset digits --name s --trial-epochs 3 --epochs 2 --final-seeds 1 --workers 2"
+PATIENCE_S = 240
+
+BACKBONE = """
+import keras
+
+def tiny(image_shape):
+    image = keras.Input(image_shape)
+    return keras.Model(image, keras.layers.Flatten()(keras.layers.AveragePooling2D(5)(image)))
+"""
+
+
+class Process:
+    """A `bench` command in a folder; what it prints can be waited for."""
+
+    def __init__(self, line: str, folder: Path) -> None:
+        outside = {"MLFLOW_TRACKING_URI", "BENCH_OUT", "BENCH_DATA_DIR"}
+        # A file, not a pipe: a full pipe would stop the process while nobody reads it.
+        self._errors = folder / f"stderr-{os.urandom(4).hex()}"
+        with self._errors.open("w") as errors:
+            self._process = subprocess.Popen(
+                [BENCH, *line.split()],
+                cwd=folder,
+                env={name: value for name, value in os.environ.items() if name not in outside},
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
+        self.pid = self._process.pid
+
+    def wait_for(self, text: str) -> None:
+        assert self._process.stdout is not None
+        said = ""
+        for line in self._process.stdout:
+            said += line
+            if text in line:
+                return
+        raise AssertionError(f"{text!r} was never said, but: {said}")
+
+    def send(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def end(self) -> tuple[int, str, str]:
+        """Wait for the end; return exit code, stdout not yet read, and stderr."""
+        out, _ = self._process.communicate(timeout=PATIENCE_S)
+        return self._process.returncode, out, self._errors.read_text()
+
+
+def bench(line: str, folder: Path) -> str:
+    """Run a command that must succeed without a word on stderr; return its stdout."""
+    code, out, errors = Process(line, folder).end()
+    assert (code, errors) == (0, ""), out
+    return out
+
+
+def tracked(out: Path) -> list[Run]:
+    """Every run in the MLflow store of an output folder, but not the deleted ones."""
+    client = open_client(f"sqlite:///{out / 'mlflow.db'}")
+    experiments = [each.experiment_id for each in client.search_experiments()]
+    return list(client.search_runs(experiments, max_results=1000))
+
+
+def table(out: Path, name: str = "s") -> list[tuple[Any, ...]]:
+    _, rows = load_table(Store(out), name)
+    return [(row.number, dict(row.params), row.status, row.value) for row in rows]
+
+
+def orphans(coordinator: int) -> list[str]:
+    """Worker processes that a coordinator started and that still live."""
+    mark = f"sweeps.worker\0{coordinator}\0".encode()
+    lines = {path: read(path) for path in Path("/proc").glob("[0-9]*/cmdline")}
+    return [str(path) for path, line in lines.items() if mark in line]
+
+
+def read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:  # the process ended
+        return b""
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a finished sweep of three trials, its final and its report."""
+    folder = tmp_path_factory.mktemp("swept")
+    said = bench(f"{SWEEP} --trials 3", folder)
+    assert "[3/3] s-t00" in said
+    assert "[final 1/1] s-t00" in said
+    assert re.search(r"best, trial \d: bench run .*--learning-rate \S+", said)
+    assert (folder / "bench-runs/reports/s/report.md").is_file()
+    return folder
+
+
+def test_a_run_is_all_in_mlflow(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(BACKBONE)
+    said = bench("run --dataset digits --epochs 2 --backbone mine:tiny --out o", tmp_path)
+    assert "epoch 2/2  score 0." in said
+    assert "next: `bench ui --out o`" in said
+    (run,) = tracked(tmp_path / "o")
+    assert run.info.status == "FINISHED"
+    assert run.data.params["backbone"] == "mine:tiny"
+    assert run.data.params["epochs"] == "2"
+    assert 0 <= run.data.metrics["test_score"] <= 1
+    assert run.data.metrics["images_per_s"] > 0
+    inputs = {each.dataset.digest for each in run.inputs.dataset_inputs}
+    (folder,) = (tmp_path / "o/runs").iterdir()
+    record = json.loads((folder / "record.json").read_text())
+    assert inputs == {record["data"]["digest"], record["data"]["test_digest"]}
+    artifacts = {
+        path.name for path in Path(run.info.artifact_uri.removeprefix("file://")).iterdir()
+    }
+    assert artifacts >= {
+        "record.json", "predictions-validation.npz", "predictions-test.npz", "curves.png",
+        "boxes.png", "layers.png",
+    }  # fmt: skip
+
+
+def test_the_same_sweep_again_does_nothing_and_a_larger_one_goes_on(swept: Path) -> None:
+    out = swept / "bench-runs"
+    before, runs = table(out), len(tracked(out))
+    report = (out / "reports/s/report.md").read_bytes()
+    assert "Sweep 's' holds its 3 trials: nothing was left to do." in bench(
+        f"{SWEEP} --trials 3", swept
+    )
+    assert table(out) == before
+    assert len(tracked(out)) == runs
+    assert (out / "reports/s/report.md").read_bytes() == report
+    assert "[4/4] s-t003" in bench(f"{SWEEP} --trials 4 --no-report", swept)
+    assert table(out)[:3] == before
+    assert len(table(out)) == 4
+
+
+def test_a_sweep_refuses_to_go_on_as_another(swept: Path) -> None:
+    out = swept / "bench-runs"
+    runs = len(tracked(out))
+    changes = {
+        "--search learning_rate=1e-3..1e-2": "space",
+        "--data-seed 5": "data_seed",
+        "--batch-size 32": "batch_size",
+        "--learning-rate 1e-3": "space.learning_rate",
+    }
+    processes = {change: Process(f"{SWEEP} --trials 3 {change}", swept) for change in changes}
+    for change, name in changes.items():
+        code, _, errors = processes[change].end()
+        assert code == 2
+        assert re.fullmatch(rf"Error: Sweep 's' must go on as it began, .*{name}.*\n", errors)
+    assert len(tracked(out)) == runs
+
+
+def test_interrupted_and_killed_it_ends_with_the_same_table(swept: Path, tmp_path: Path) -> None:
+    line, out = f"{SWEEP} --trials 3 --no-report", tmp_path / "bench-runs"
+    stopped = Process(line, tmp_path)
+    stopped.wait_for("[1/3]")
+    stopped.send(signal.SIGINT)
+    code, _, errors = stopped.end()
+    assert code == 130
+    assert re.fullmatch(r"Interrupted: Stopped by SIGINT\. [^\n]+\n", errors)
+    assert not running(out)
+
+    killed = Process(line, tmp_path)
+    killed.wait_for("[2/3]")
+    killed.send(signal.SIGKILL)
+    assert killed.end()[0] == -signal.SIGKILL
+
+    bench(line, tmp_path)
+    assert table(out) == table(swept / "bench-runs")[:3]
+    assert not running(out)
+    ids = Counter(run.data.tags.get("bench.run_id") for run in tracked(out) if not parent(run))
+    assert set(ids.values()) == {1}
+    assert len(ids) == 4, "three trials and a final"
+    assert orphans(stopped.pid) + orphans(killed.pid) == []
+
+
+def parent(run: Run) -> bool:
+    return "mlflow.parentRunId" not in run.data.tags
+
+
+def running(out: Path) -> list[str]:
+    return [run.info.run_name for run in tracked(out) if run.info.status == "RUNNING"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_stopped_says_so_everywhere(number: signal.Signals, tmp_path: Path) -> None:
+    process = Process("run --dataset digits --epochs 500", tmp_path)
+    process.wait_for("epoch 2/500")
+    process.send(number)
+    code, _, errors = process.end()
+    assert code == 130
+    assert re.fullmatch(r"Interrupted: Stopped from outside after epoch [^\n]+\n", errors)
+    (record,) = Store(tmp_path / "bench-runs").records()
+    assert record.status == "interrupted"
+    assert len(record.history) >= 2
+    (run,) = tracked(tmp_path / "bench-runs")
+    assert run.info.status == "KILLED"
+
+
+def test_a_report_needs_the_tracking_store_alone(swept: Path, tmp_path: Path) -> None:
+    hidden = swept.with_name("hidden")
+    shutil.move(swept / "bench-runs/runs", hidden)
+    try:
+        uri = f"sqlite:///{swept / 'bench-runs/mlflow.db'}"
+        bench(f"report --out elsewhere --tracking-uri {uri}", tmp_path)
+    finally:
+        shutil.move(hidden, swept / "bench-runs/runs")
+    report = tmp_path / "elsewhere/reports/s/report.md"
+    text = report.read_text()
+    pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text)
+    assert len(pictures) >= 5
+    for picture in pictures:
+        assert not Path(picture).is_absolute()
+        assert (report.parent / picture).read_bytes().startswith(b"\x89PNG")
+    assert "bench sweep --trials" in text
+
+
+@pytest.fixture(scope="module")
+def mnist_shaped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders `good` and `bad` with random digits; the test files of `bad` are garbage."""
+    folder, bits = tmp_path_factory.mktemp("mnist"), np.random.default_rng(0)
+    for name in ("good", "bad"):
+        (folder / name).mkdir()
+    for name in IDX_FILES:
+        n = 60_000 if name.startswith("train") else 10_000
+        shape = (n, 28, 28) if "images" in name else (n,)
+        top = 256 if "images" in name else 10
+        header = bytes([0, 0, 8, len(shape)]) + b"".join(d.to_bytes(4, "big") for d in shape)
+        content = header + bits.integers(0, top, shape, np.uint8).tobytes()
+        (folder / "good" / name).write_bytes(content)
+        (folder / "bad" / name).write_bytes(
+            content if name.startswith("train") else b"not what it should be"
+        )
+    return folder
+
+
+def test_a_search_never_reads_the_test_split(mnist_shaped: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(BACKBONE)
+    line = (
+        "sweep --dataset mnist --backbone mine:tiny --name s --trials 2 --trial-epochs 2 "
+        "--trial-examples 300 --train-examples 300 --epochs 1 --workers 1 --no-report"
+    )
+    searches = [
+        Process(f"{line} --final-seeds 0 --data-dir {mnist_shaped / data} --out {data}", tmp_path)
+        for data in ("good", "bad")
+    ]
+    for search in searches:
+        code, _, errors = search.end()
+        assert (code, errors) == (0, "")
+    assert table(tmp_path / "bad") == table(tmp_path / "good")
+    assert len(table(tmp_path / "bad")) == 2
+
+    final = Process(f"{line} --final-seeds 1 --data-dir {mnist_shaped / 'bad'}", tmp_path)
+    code, _, errors = final.end()
+    assert code == 1
+    assert re.fullmatch(r"Error: 1 of 1 finals did not finish: [^\n]*t10k-images[^\n]+\n", errors)
+    assert len(table(tmp_path / "bench-runs")) == 2
+
+
+def test_two_runs_of_one_second_do_not_collide(tmp_path: Path) -> None:
+    twins = [Process("run --dataset digits --epochs 1 --no-test", tmp_path) for _ in range(2)]
+    for twin in twins:
+        code, _, errors = twin.end()
+        assert (code, errors) == (0, "")
+    records = list(Store(tmp_path / "bench-runs").records())
+    assert [record.status for record in records] == ["finished"] * 2
+    assert len(tracked(tmp_path / "bench-runs")) == 2
