@@ -94,6 +94,8 @@ class Engine:
         self.layout = layout
         self.global_batch = key.replica_batch * layout.replicas
         self._strategy = layout.strategy
+        # Else unnamed layers are numbered on from earlier models: another table for the same run.
+        keras.utils.clear_session(free_memory=False)
         with self._strategy.scope():
             self.model = self._build(seed=0)
             self.optimizer = keras.optimizers.Adam()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -61,8 +62,14 @@ def open_layout(*, strategy: str, devices: str, threads: int) -> Layout:
     if len(chosen) == 1:
         one = tf.distribute.OneDeviceStrategy(f"/{chosen[0]}")
         return Layout(strategy=one, name=chosen[0][:3], devices=chosen, why=why)
-    mirrored = tf.distribute.MirroredStrategy([f"/{name}" for name in chosen])
-    return Layout(strategy=mirrored, name="mirrored", devices=chosen, why=why)
+    return Layout(strategy=_mirrored(chosen), name="mirrored", devices=chosen, why=why)
+
+
+@functools.cache
+def _mirrored(names: tuple[str, ...]) -> Any:
+    # One per process: two number their collectives alike, and "shape mismatch in the collective
+    # instance" ends the second one's first step and all that follow.
+    return tf.distribute.MirroredStrategy([f"/{name}" for name in names])
 
 
 def _choose(

@@ -224,6 +224,13 @@ def test_an_engine_used_before_repeats_a_new_one_bit_for_bit(backbone: str, repl
     assert same(list(used.predict(scenes(40))), list(new.predict(scenes(40))))
 
 
+def test_names_of_layers_do_not_depend_on_earlier_models() -> None:
+    used = engine()
+    names = [layer.name for layer in Engine(used.key, used.layout).model.layers]
+    build_model("nets:nested", image_shape=SHAPE, classes=10, seed=0)
+    assert [layer.name for layer in Engine(used.key, used.layout).model.layers] == names
+
+
 @pytest.mark.parametrize("backbone", ["nets:dropping", "nets:normalised"])
 def test_two_devices_and_xla_train_with_layers_that_keep_state(backbone: str) -> None:
     # Dropout draws from a seed of its own; batch normalisation moves its averages.

@@ -279,6 +279,7 @@ def test_two_devices_give_the_same_record_up_to_rounding(store: Store) -> None:
     one = go(store, "one", jit="off")
     changes = {"strategy": "mirrored", "devices": "cpu:0,cpu:1", "global_batch_size": 16}
     two = go(store, "two", **changes)
+    assert (one.status, two.status) == ("finished", "finished"), (one.reason, two.traceback)
     assert two.machine is not None
     assert (two.machine.strategy, two.machine.replicas) == ("mirrored", 2)
     assert two.machine.devices == ("cpu:0", "cpu:1")

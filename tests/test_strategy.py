@@ -44,6 +44,15 @@ def test_what_is_asked_for_is_opened(
     assert [re.sub(r".*device:", "", place).lower() for place in places] == list(used)
 
 
+def test_a_process_has_one_strategy_for_the_same_devices() -> None:
+    # Two would mix up their collectives as soon as both train.
+    one, two = (
+        open_layout(strategy=name, devices="cpu:0,cpu:1", threads=0)
+        for name in ("mirrored", "auto")
+    )
+    assert one.strategy is two.strategy
+
+
 @needs_no_gpu
 def test_auto_takes_the_cpu_where_there_is_no_gpu() -> None:
     layout = open_layout(strategy="auto", devices="", threads=0)
