@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import nox
@@ -9,6 +10,9 @@ import nox
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.sessions = ["lint", "types", "tests", "build"]
 nox.options.error_on_missing_interpreters = True
+
+# uv trusts the machine's certificates as pip does; else it fails behind a company's proxy.
+os.environ.setdefault("UV_SYSTEM_CERTS", "true")
 
 PINNED = ("-c", "constraints.txt")
 PROJECT = nox.project.load_toml("pyproject.toml")
