@@ -92,7 +92,11 @@ def contender_names(configs: Sequence[RunConfig]) -> list[str]:
     for config in configs:
         peers.setdefault(config.backbone, []).append(config)
     varied = {backbone: varied_fields(same) for backbone, same in peers.items()}
-    return [_name(config, varied[config.backbone], default) for config in configs]
+    for digits in (4, 17):  # 17 tell any two floats apart
+        names = [_name(config, varied[config.backbone], default, digits) for config in configs]
+        if len(set(names)) == len(names):
+            break
+    return names
 
 
 def varied_fields(configs: Sequence[RunConfig]) -> tuple[str, ...]:
@@ -104,11 +108,12 @@ def varied_fields(configs: Sequence[RunConfig]) -> tuple[str, ...]:
     )
 
 
-def _name(config: RunConfig, fields: Sequence[str], default: RunConfig) -> str:
+def _name(config: RunConfig, fields: Sequence[str], default: RunConfig, digits: int) -> str:
+    values = {field: getattr(config, field) for field in fields}
     apart = [
-        f"{field}={getattr(config, field)}"
-        for field in fields
-        if getattr(config, field) != getattr(default, field)
+        f"{field}={value:.{digits}g}" if isinstance(value, float) else f"{field}={value}"
+        for field, value in values.items()
+        if value != getattr(default, field)
     ]
     return " ".join([config.backbone, *(apart or (["defaults"] if fields else []))])
 

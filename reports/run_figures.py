@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from harness.record import RunRecord
-from reports.style import GREY, PALETTE, Omitted, Plot, new_figure
+from reports.style import GREY, PALETTE, Omitted, Plot, legend_columns, new_figure
 
 _PANELS = (
     ("loss", "loss"),
@@ -69,7 +69,7 @@ def draw_curves(table: pd.DataFrame) -> Figure:
     panels = [panel for panel in _PANELS if panel[0] in known]
     rows = -(-len(panels) // 2)
     names = list(dict.fromkeys(table["contender"]))
-    figure = new_figure(2.6 * rows + 0.3 + 0.2 * len(names))
+    figure = new_figure(2.6 * rows + 0.3 + 0.25 * len(names))
     grid = figure.subplots(rows, min(2, len(panels)), squeeze=False)
     for axes in grid.flat[len(panels) :]:
         axes.set_axis_off()
@@ -83,7 +83,8 @@ def draw_curves(table: pd.DataFrame) -> Figure:
     handles += [
         Line2D([], [], color=c, lw=3, label=n) for n, c in zip(names, PALETTE, strict=False)
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4 if len(names) < 3 else 2)
+    columns = legend_columns([handle.get_label() for handle in handles])
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
     return figure
 
 

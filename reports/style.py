@@ -6,7 +6,7 @@ Figures are made without pyplot, so that nothing global is left behind and no di
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -92,6 +92,10 @@ class Omitted:
     reason: str
 
 
+_LEGEND_CHARACTERS = 130
+"""Letters of this size on one line of a figure as wide as `WIDTH_IN`, keys counted as 8."""
+
+
 @contextmanager
 def applied() -> Iterator[None]:
     """Draw in the style of this house; what was set before comes back afterwards."""
@@ -99,6 +103,11 @@ def applied() -> Iterator[None]:
         mpl.rcdefaults()  # a user's matplotlibrc must not change a report
         mpl.rcParams.update(_STYLE)  # type: ignore[arg-type]  # its keys are a Literal
         yield
+
+
+def legend_columns(labels: Sequence[str]) -> int:
+    """Return how many columns a legend below the figure may have without leaving it."""
+    return max(1, min(len(labels), _LEGEND_CHARACTERS // (max(map(len, labels)) + 8)))
 
 
 def new_figure(height_in: float, *, width_in: float = WIDTH_IN) -> Figure:

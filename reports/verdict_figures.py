@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from reports.contenders import RANKED_BY, Contender
 from reports.evidence import Evidence, Outcomes
-from reports.style import GREY, PALETTE, Omitted, Plot, new_figure
+from reports.style import GREY, PALETTE, Omitted, Plot, legend_columns, new_figure
 from reports.wording import code
 
 IOU_BINS = 40
@@ -131,7 +131,7 @@ def draw_iou(table: pd.DataFrame) -> Figure:
         axes.set_ylim(bottom=0)
     handles, labels = right.get_legend_handles_labels()
     right.get_legend().remove()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3 if len(names) < 4 else 2)
+    figure.legend(handles, labels, loc="outside lower center", ncols=legend_columns(labels))
     return figure
 
 

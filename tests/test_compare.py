@@ -19,6 +19,7 @@ from harness.predictions import Predictions, predictions_file
 from harness.record import Measure
 from reports.commands import repeat_command, run_command
 from reports.compare import Comparison, compare
+from reports.contenders import contender_names
 from reports.evidence import Evidence, load
 from reports.searches import summarise_searches
 
@@ -312,3 +313,15 @@ def test_a_command_names_what_is_not_default_and_what_depends_on_the_data() -> N
 def test_a_repeat_names_the_data_that_auto_chose(tmp_path: Path) -> None:
     record, _ = fabricate(tmp_path, "x", config=RunConfig())
     assert repeat_command(record) == "bench run --epochs 10 --dataset mnist"
+
+
+def test_names_are_short_unless_that_makes_them_equal() -> None:
+    def named(*rates: float) -> list[str]:
+        return contender_names([RunConfig(learning_rate=rate) for rate in rates])
+
+    assert named(1e-3, 0.004845456843673904) == [
+        "notebook-cnn defaults", "notebook-cnn learning_rate=0.004845"
+    ]  # fmt: skip
+    close = named(0.00484545, 0.00484546)
+    assert len(set(close)) == 2
+    assert all(name.startswith("notebook-cnn learning_rate=0.0048454") for name in close)

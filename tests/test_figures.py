@@ -21,7 +21,7 @@ from reports.illustrate import illustrate, omissions
 from reports.run_figures import curve_table, curves_plot
 from reports.scene_figures import boxes_plot, right_wrong_plot, scene_table, scenes_plot
 from reports.searches import Search
-from reports.style import Omitted, Plot
+from reports.style import Omitted, Plot, legend_columns
 from reports.sweep_figures import fields_plot, importance_plot, trial_table, trials_plot
 from reports.verdict_figures import confusion_table, iou_plot, iou_table, score_plot
 
@@ -265,3 +265,9 @@ def test_more_than_ten_classes_are_counted(tmp_path: Path) -> None:
     record, folder = fabricate(tmp_path, "x", data=data)
     item = Evidence(record=record, folder=folder, outcomes=outcomes([11], [0], [1.0]))
     assert len(confusion_table([item])) == 144
+
+
+def test_a_legend_never_leaves_the_figure() -> None:
+    assert legend_columns(["a", "b", "c"]) == 3
+    assert legend_columns(["train", "x" * 70, "y" * 20]) == 1
+    assert legend_columns(["x" * 500]) == 1
