@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
 
 from harness import mlflow_names as names
 from harness.config import RunConfig
@@ -23,7 +24,7 @@ from harness.mlflow_artifacts import dataset_inputs, run_files
 from harness.mlflow_client import Connection
 from harness.mlflow_sweep import less_is_better, objective, sweep_params
 from harness.mlflow_view import sweep_view
-from harness.record import EpochPoint, Role, RunRecord
+from harness.record import DataIdentity, EpochPoint, Role, RunRecord
 from harness.store import Store
 
 Illustrate = Callable[[RunRecord, Path], Sequence[Path]]
@@ -148,7 +149,7 @@ class RunWriter:
         last = record.history[-1].epoch if record.history else 0
         self._client.log_batch(run_id, metrics=_metrics(names.final_metrics(record), last, end_ms))
         if record.data is not None:
-            self._client.log_inputs(run_id, datasets=dataset_inputs(record.data))
+            self._log_data(run_id, record.data)
         tags = names.end_tags(record) | {names.RECORD_DIGEST: digest}
         tags |= self._log_files(run_id, record)
         self._client.log_batch(run_id, tags=_tags(tags))
@@ -267,6 +268,18 @@ class RunWriter:
             "mlflow.source.name": "bench sweep",
         }
         return self._create(f"sweep {name}", tags, sweep_params(manifest), None, _now_ms())
+
+    def _log_data(self, run_id: str, data: DataIdentity) -> None:
+        """Log what was looked at.
+
+        MLflow adds a data set that is new to the experiment without a lock: of two processes that
+        do so at once one is refused, and finds it there the second time.
+        """
+        inputs = dataset_inputs(data)
+        try:
+            self._client.log_inputs(run_id, datasets=inputs)
+        except MlflowException:
+            self._client.log_inputs(run_id, datasets=inputs)
 
     def _log_epochs(
         self, run_id: str, points: Sequence[EpochPoint], start_ms: int, end_ms: int
