@@ -20,6 +20,9 @@ START_ATTEMPTS = 3
 CLOSE_S = 2.0
 """Time that workers get to end by themselves."""
 
+DEATH_S = 20.0
+"""Time that a worker which is ending gets to leave its exit code: a busy machine is slow."""
+
 TICK_S = 0.5
 """How often processes are looked at that may be dead without having closed their pipe."""
 
@@ -121,7 +124,7 @@ class LocalPool:
 
     def _replace(self, worker: LocalWorker, fault: str | None) -> Died:
         self._selector.unregister(worker.answers)
-        worker.end(0.0 if fault else CLOSE_S)
+        worker.end(0.0 if fault else DEATH_S)
         reason = worker.obituary(fault)
         if not worker.was_ready:
             self._failed_starts += 1

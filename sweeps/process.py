@@ -89,9 +89,11 @@ class LocalWorker:
 
     def end(self, patience_s: float) -> None:
         """Wait so long for the process to end by itself, then kill it and its children."""
-        self.hang_up()
+        if not self._ended:
+            self.hang_up()  # one that is ending keeps its own exit code
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(patience_s)
+        self.hang_up()
         with suppress(ProcessLookupError, PermissionError):
             # Also when it has ended: children that it left behind are in its group.
             os.killpg(self._process.pid, signal.SIGKILL)
