@@ -49,7 +49,7 @@ def tests(session: nox.Session) -> None:
 def build(session: nox.Session) -> None:
     """Install the wheel in a fresh environment; run help and a two-trial sweep from elsewhere."""
     session.install(*PINNED, "hatchling")
-    folder = Path(session.create_tmp())
+    folder = Path(session.create_tmp()).absolute()
     session.run("hatchling", "build", "-t", "wheel", "-d", str(folder / "dist"))
     wheel = max((folder / "dist").glob("*.whl"), key=lambda path: path.stat().st_mtime)
     session.install(*PINNED, str(wheel))

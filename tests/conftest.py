@@ -1,10 +1,20 @@
-"""One set-up of TensorFlow for all tests of a process: it takes threads and devices only once."""
+"""What holds for all tests of a process: signals, and one set-up of TensorFlow's devices."""
 
 from __future__ import annotations
 
+import signal
 import sys
 
 from harness.machine import cpu_cores
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach the processes that tests start, also where the suite is a background job.
+
+    A shell without job control starts such jobs with SIGINT ignored, and children inherit that.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:
