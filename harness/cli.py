@@ -6,6 +6,7 @@ that does the work.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -262,6 +263,7 @@ def preview(**values: Any) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `bench` and exit: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
     signal.signal(signal.SIGTERM, _interrupt)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow reads it when imported
     _allow_local_plugins()
     sys.exit(_exit_code(lambda: bench.main(arguments, prog_name="bench", standalone_mode=False)))
 

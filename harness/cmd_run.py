@@ -90,7 +90,7 @@ def opened_tracker(uri: str, store: Store, experiment: str) -> Tracker:
 def _open_devices(config: RunConfig) -> None:
     """Load TensorFlow, open the devices and find the backbone, before anything begins."""
     with waiting("loading TensorFlow ..."), quiet_stderr():
-        from harness.run import open_devices
+        from harness.engines import open_devices
 
         layout = open_devices(config)
         registry.get(config.backbone)

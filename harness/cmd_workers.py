@@ -19,7 +19,7 @@ from sweeps.pool import LocalPool
 
 EXECUTE = "harness.run:work"
 
-_OPEN_DEVICES = "import sys; from harness.run import probe; probe(sys.argv[1])"
+_OPEN_DEVICES = "import sys; from harness.engines import probe; probe(sys.argv[1])"
 
 _LOAD_BACKBONE = """
 import sys

@@ -7,11 +7,9 @@ failure is a record too.
 from __future__ import annotations
 
 import functools
-import json
 import math
 import re
 import secrets
-import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -25,9 +23,9 @@ from numpy.typing import NDArray
 
 from harness.config import RunConfig
 from harness.data import Data, load
-from harness.devices import replica_batch
-from harness.engine import Engine, EngineKey, EpochResult, Objective
-from harness.errors import BenchError, InterruptedRun, PluginError, UsageError
+from harness.engine import Engine, EpochResult, Objective
+from harness.engines import compiled_engine, open_devices
+from harness.errors import BenchError, InterruptedRun, PluginError
 from harness.evaluate import evaluate, per_example
 from harness.machine import fingerprint, peak_rss_mib
 from harness.model import facts
@@ -35,7 +33,6 @@ from harness.predictions import EXAMPLES_FILE, Examples, Predictions, prediction
 from harness.record import EpochPoint, Machine, Measure, ModelFacts, Role, RunRecord, Split, Status
 from harness.scenes import Scenes
 from harness.store import Store, file_digest
-from harness.strategy import Layout, open_layout
 
 EXAMPLES_OF_A_KIND = 12
 """Rightly and wrongly classified scenes kept for pictures: one grid of each."""
@@ -91,27 +88,6 @@ def new_run_id(config: RunConfig) -> str:
     """
     backbone = re.sub(r"[^\w.-]+", "-", config.backbone)
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{backbone}-{secrets.token_hex(3)}"
-
-
-def open_devices(config: RunConfig) -> Layout:
-    """Open the strategy of a configuration, for this process and once.
-
-    Raises:
-        UsageError: unknown strategy.
-        DeviceError: the devices are not there, or cannot share the batch.
-    """
-    layout = _layout(config.strategy, config.devices, config.threads)
-    _replica_batch(config, layout)
-    return layout
-
-
-def probe(config: str) -> None:
-    """Exit 0 if the devices of a configuration (JSON) can be opened, else say why and exit 2."""
-    try:
-        open_devices(RunConfig.from_json(json.loads(config)))
-    except BenchError as error:
-        sys.stdout.write(str(error))
-        sys.exit(error.exit_code)
 
 
 def work(job: Mapping[str, Any], on_epoch: Callable[[EpochPoint], bool]) -> RunRecord:
@@ -212,9 +188,8 @@ def _chapters(
         threads=config.threads,
     )
     data = draft.data = load(config, data_dir, say=watch.say)
-    engine, compile_s = _engine(_key(config, data, layout), layout)
+    engine, draft.measures["compile_s"] = compiled_engine(config, data, layout)
     draft.model = facts(engine.model)
-    draft.measures["compile_s"] = compile_s
     engine.reset(config.seed)
     validation = data.validation()
     _train(config, engine, data, validation, watch, draft)
@@ -336,59 +311,3 @@ def _examples(scenes: Scenes, predictions: Predictions) -> Examples:
         boxes=scenes.boxes[rows],
         predicted_boxes=predictions.predicted_boxes[rows],
     )
-
-
-def _key(config: RunConfig, data: Data, layout: Layout) -> EngineKey:
-    """Say what engine the run needs.
-
-    Raises:
-        UsageError: there are too few training examples for one step.
-    """
-    batch, replicas = _replica_batch(config, layout), layout.replicas
-    steps = data.n_train // (batch * replicas)
-    if not steps:
-        share = data.n_train // replicas
-        name = "--batch-size" if config.global_batch_size is None else "--global-batch-size"
-        most = share if config.global_batch_size is None else share * replicas
-        raise UsageError(
-            f"A step's {batch * replicas} images must not exceed the {data.n_train} training "
-            f"examples. Use {name} {most} or less."
-        )
-    return EngineKey(
-        backbone=config.backbone,
-        image_shape=(data.image_px, data.image_px, 1),
-        classes=data.classes,
-        replica_batch=batch,
-        # More than an epoch holds would be filled up with blank steps.
-        steps_per_call=min(config.steps_per_call, steps),
-        jit=config.jit == "on",
-    )
-
-
-def _replica_batch(config: RunConfig, layout: Layout) -> int:
-    return replica_batch(
-        batch_size=config.batch_size,
-        global_batch_size=config.global_batch_size,
-        replicas=layout.replicas,
-        strategy=layout.name,
-    )
-
-
-@functools.lru_cache(maxsize=1)
-def _layout(strategy: str, devices: str, threads: int) -> Layout:
-    return open_layout(strategy=strategy, devices=devices, threads=threads)
-
-
-def _engine(key: EngineKey, layout: Layout) -> tuple[Engine, Measure]:
-    """Return a compiled engine and what compiling it cost; a worker keeps its last one."""
-    before = _compiled.cache_info().hits
-    engine, compile_s = _compiled(key, layout)
-    if _compiled.cache_info().hits > before:
-        return engine, Measure(reason="compiled for an earlier run of this process")
-    return engine, Measure(value=compile_s)
-
-
-@functools.lru_cache(maxsize=1)
-def _compiled(key: EngineKey, layout: Layout) -> tuple[Engine, float]:
-    engine = Engine(key, layout)
-    return engine, engine.compile()

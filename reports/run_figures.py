@@ -83,7 +83,7 @@ def draw_curves(table: pd.DataFrame) -> Figure:
     handles += [
         Line2D([], [], color=c, lw=3, label=n) for n, c in zip(names, PALETTE, strict=False)
     ]
-    columns = legend_columns([handle.get_label() for handle in handles])
+    columns = legend_columns([str(handle.get_label()) for handle in handles])
     figure.legend(handles=handles, loc="outside lower center", ncols=columns)
     return figure
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness import run
+from harness import engines
 from harness.config import RunConfig
 from harness.errors import InterruptedRun, StoreError
 from harness.evaluate import evaluate
@@ -162,7 +162,7 @@ def overlap(a: Any, b: Any) -> float:
 
 
 def test_compiling_is_paid_and_reported_once(store: Store) -> None:
-    run._compiled.cache_clear()
+    engines._compiled.cache_clear()
     first = go(store, "first", epochs=1, evaluate_test=False)
     second = go(store, "second", epochs=1, evaluate_test=False, learning_rate=1e-4, seed=3)
     paid = first.value("compile_s")
@@ -353,10 +353,10 @@ def test_a_job_of_a_sweep_is_done_as_asked(store: Store) -> None:
 
 
 def test_probe_says_what_is_wrong_with_devices(capsys: pytest.CaptureFixture[str]) -> None:
-    run.probe(json.dumps(CONFIG.to_json()))
+    engines.probe(json.dumps(CONFIG.to_json()))
     wrong = dataclasses.replace(CONFIG, strategy="gpu", devices="gpu:77").to_json()
     with pytest.raises(SystemExit) as end:
-        run.probe(json.dumps(wrong))
+        engines.probe(json.dumps(wrong))
     assert end.value.code == 2
     assert "TensorFlow must see gpu:77" in capsys.readouterr().out
 

@@ -1,0 +1,100 @@
+"""The devices and the compiled engine of this process, kept from one run to the next.
+
+A sweep's worker trains many trials of one backbone: only the first pays for tracing and compiling.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+
+from harness.config import RunConfig
+from harness.data import Data
+from harness.devices import replica_batch
+from harness.engine import Engine, EngineKey
+from harness.errors import BenchError, UsageError
+from harness.record import Measure
+from harness.strategy import Layout, open_layout
+
+
+def open_devices(config: RunConfig) -> Layout:
+    """Open the strategy of a configuration, for this process and once.
+
+    Raises:
+        UsageError: unknown strategy.
+        DeviceError: the devices are not there, or cannot share the batch.
+    """
+    layout = _layout(config.strategy, config.devices, config.threads)
+    _replica_batch(config, layout)
+    return layout
+
+
+def probe(config: str) -> None:
+    """Exit 0 if the devices of a configuration (JSON) can be opened, else say why and exit 2."""
+    try:
+        open_devices(RunConfig.from_json(json.loads(config)))
+    except BenchError as error:
+        sys.stdout.write(str(error))
+        sys.exit(error.exit_code)
+
+
+def compiled_engine(config: RunConfig, data: Data, layout: Layout) -> tuple[Engine, Measure]:
+    """Return a compiled engine and the seconds that compiling it took; the last one is kept.
+
+    Raises:
+        UsageError: there are too few training examples for one step.
+        PluginError: the backbone cannot be built.
+    """
+    before = _compiled.cache_info().hits
+    engine, compile_s = _compiled(_key(config, data, layout), layout)
+    if _compiled.cache_info().hits > before:
+        return engine, Measure(reason="compiled for an earlier run of this process")
+    return engine, Measure(value=compile_s)
+
+
+def _key(config: RunConfig, data: Data, layout: Layout) -> EngineKey:
+    """Say what engine the run needs.
+
+    Raises:
+        UsageError: there are too few training examples for one step.
+    """
+    batch, replicas = _replica_batch(config, layout), layout.replicas
+    steps = data.n_train // (batch * replicas)
+    if not steps:
+        share = data.n_train // replicas
+        name = "--batch-size" if config.global_batch_size is None else "--global-batch-size"
+        most = share if config.global_batch_size is None else share * replicas
+        raise UsageError(
+            f"A step's {batch * replicas} images must not exceed the {data.n_train} training "
+            f"examples. Use {name} {most} or less."
+        )
+    return EngineKey(
+        backbone=config.backbone,
+        image_shape=(data.image_px, data.image_px, 1),
+        classes=data.classes,
+        replica_batch=batch,
+        # More than an epoch holds would be filled up with blank steps.
+        steps_per_call=min(config.steps_per_call, steps),
+        jit=config.jit == "on",
+    )
+
+
+def _replica_batch(config: RunConfig, layout: Layout) -> int:
+    return replica_batch(
+        batch_size=config.batch_size,
+        global_batch_size=config.global_batch_size,
+        replicas=layout.replicas,
+        strategy=layout.name,
+    )
+
+
+@functools.lru_cache(maxsize=1)
+def _layout(strategy: str, devices: str, threads: int) -> Layout:
+    return open_layout(strategy=strategy, devices=devices, threads=threads)
+
+
+@functools.lru_cache(maxsize=1)
+def _compiled(key: EngineKey, layout: Layout) -> tuple[Engine, float]:
+    engine = Engine(key, layout)
+    return engine, engine.compile()
