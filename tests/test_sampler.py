@@ -96,8 +96,8 @@ def test_tpe_comes_closer_to_the_best_than_chance():
     assert sum(distance("tpe", s) for s in seeds) > sum(distance("random", s) for s in seeds)
 
 
-@pytest.mark.parametrize(("epochs", "warmup"), [(1, 2), (6, 2), (12, 2), (13, 3), (30, 5)])
-def test_warm_up_is_a_sixth_but_two_epochs_at_least(epochs, warmup):
+@pytest.mark.parametrize(("epochs", "warmup"), [(1, 2), (6, 2), (7, 3), (8, 3), (20, 7)])
+def test_warm_up_is_a_third_but_two_epochs_at_least(epochs, warmup):
     assert warmup_epochs(epochs) == warmup
 
 
