@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +21,7 @@ from harness.console import (
 )
 from harness.data import load
 from harness.datasets import EPOCHS
-from harness.errors import BenchError, InterruptedRun, StoreError, UsageError
+from harness.errors import BenchError, InterruptedRun, UsageError
 from harness.options import places
 from harness.record import EpochPoint, RunRecord
 from harness.store import RECORD_FILE, Store
@@ -103,7 +102,7 @@ def _trained(
     """Train and evaluate; tell the screen and the tracker."""
     from harness.run import Identity, Watch, execute, new_run_id
 
-    run_id = _reserved(new_run_id(config), store)
+    run_id = new_run_id(config)
     with RunProgress() as progress:
         tracker.begin(run_id, "run", None, None, config)
 
@@ -131,25 +130,6 @@ def check_step(config: RunConfig, n_train: int) -> None:
             f"A step's {batch} images must not exceed the {n_train} training examples. "
             f"Use --batch-size {n_train} or less."
         )
-
-
-def _reserved(run_id: str, store: Store) -> str:
-    """Make the run's folder and return its id, numbered if another process was first.
-
-    Ids carry the time to the second: the same command typed twice at once would share one.
-    """
-    for number in itertools.count(1):
-        free = run_id if number == 1 else f"{run_id}-{number}"
-        try:
-            store.run_dir(free).mkdir(parents=True)
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise StoreError(
-                f"{store.run_dir(free)} must be writable: {error.strerror or error}."
-            ) from error
-        break
-    return free
 
 
 def with_data_defaults(config: RunConfig, source: str, chosen: Collection[str]) -> RunConfig:

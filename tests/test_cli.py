@@ -8,7 +8,6 @@ import resource
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import get_args
 
@@ -16,7 +15,6 @@ import click
 import pytest
 
 from harness import cli
-from harness.cmd_run import _reserved
 from harness.config import knobs
 from harness.mnist import IDX_FILES
 from harness.store import Store
@@ -198,15 +196,6 @@ def start(line: str) -> subprocess.Popen[str]:
         env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-
-
-def test_runs_of_one_second_get_folders_of_their_own(home: Path) -> None:
-    store = Store(home / "out")
-    with ThreadPoolExecutor(8) as pool:
-        ids = list(pool.map(lambda _: _reserved("20260101-000000-net-abc", store), range(8)))
-    assert len(set(ids)) == 8
-    assert {path.name for path in (home / "out/runs").iterdir()} == set(ids)
-    assert "20260101-000000-net-abc-8" in ids
 
 
 def test_lists_name_everything(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
