@@ -81,6 +81,7 @@ def test_jit_alone_means_on(line: str, jit: str) -> None:
 
 
 def test_given_tells_what_the_user_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BENCH_DATA_DIR", raising=False)
     assert parse("--epochs 10 --no-test --jit")[1] == {"epochs", "evaluate_test", "jit"}
     monkeypatch.setenv("BENCH_DATA_DIR", "/data")
     _, chosen, values = parse("--seed 0")
