@@ -17,7 +17,7 @@ EPOCHS: dict[str, int] = {"mnist": 10, "digits": 60}
 """Passes over the training examples if the user names no number: a digits epoch is 46 times
 shorter. More would help on digits, but 50 trials and 3 finals shall end within minutes."""
 
-TRIAL_EPOCHS: dict[str, int] = {"mnist": 8, "digits": 20}
+TRIAL_EPOCHS: dict[str, int] = {"mnist": 8, "digits": 18}
 """Passes in a trial of a sweep, which only has to rank configurations."""
 
 TRIAL_EXAMPLES: dict[str, int | None] = {"mnist": 6000, "digits": None}
