@@ -75,3 +75,10 @@ def bench_data(session: nox.Session) -> None:
     """Measure scene synthesis against the usual per-example pipeline."""
     session.install(*PINNED, "-e", ".")
     session.run("python", "benchmarks/bench_data.py", *session.posargs)
+
+
+@nox.session(default=False)
+def bench_help(session: nox.Session) -> None:
+    """Measure how long each help takes to appear."""
+    session.install(*PINNED, "-e", ".")
+    session.run("python", "benchmarks/bench_help.py", *session.posargs)
