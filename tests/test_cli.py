@@ -21,8 +21,6 @@ from harness.sweep_options import PRUNERS, SAMPLERS
 from sweeps.lock import hold_lock
 from sweeps.sampler import PrunerName, SamplerName
 
-"""What any `--help` may cost; a TensorFlow import alone takes several seconds."""
-
 BENCH = "from harness.cli import main; main()"
 RUN = "run --dataset digits"
 SWEEP = "sweep --dataset digits"
