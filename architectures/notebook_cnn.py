@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 
 from architectures.registry import ImageShape, backbone
+from architectures.scaling import scaled
 
 
 @backbone(
@@ -12,7 +13,7 @@ from architectures.registry import ImageShape, backbone
     min_image_px=22,  # 22 -conv-> 20 -pool-> 10 -> 8 -> 4 -> 2 -> 1
     source='Notebook "Image Classification and Object Localization": MNIST digits on 75x75',
 )
-def notebook_cnn(image_shape: ImageShape) -> keras.Model:
+def notebook_cnn(image_shape: ImageShape, *, width: float = 1.0) -> keras.Model:
     """Three convolutions (16, 32, 64), average pooling, one dense layer of 128.
 
     For images of 75x75x1, without the batch axis:
@@ -31,15 +32,19 @@ def notebook_cnn(image_shape: ImageShape) -> keras.Model:
 
     Args:
         image_shape: height, width and channels; at least 22x22 pixels.
+        width: factor on all numbers of channels and on the dense layer.
 
     Returns:
-        Model from float `[n, height, width, channels]` in [0, 1] to float `[n, 128]`, at least 0.
+        Model from float `[n, height, width, channels]` in [0, 1] to float `[n, 128]` (times
+        `width`), at least 0.
     """
     inputs = keras.Input(image_shape, name="image")
     x = inputs
     for number, filters in enumerate((16, 32, 64), start=1):
-        x = keras.layers.Conv2D(filters, 3, activation="relu", name=f"conv_{number}")(x)
+        x = keras.layers.Conv2D(
+            scaled(filters, width), 3, activation="relu", name=f"conv_{number}"
+        )(x)
         x = keras.layers.AveragePooling2D(2, name=f"pool_{number}")(x)
     x = keras.layers.Flatten(name="flatten")(x)
-    features = keras.layers.Dense(128, activation="relu", name="features")(x)
+    features = keras.layers.Dense(scaled(128, width), activation="relu", name="features")(x)
     return keras.Model(inputs, features, name="notebook_cnn")

@@ -1,9 +1,9 @@
 """Backbones by name: listed without importing Keras, loaded one at a time when asked for.
 
-A backbone is a function from an image shape to a functional Keras model that ends in features.
-Three ways lead to one:
+A backbone is a function from an image shape to a functional Keras model that ends in features. Its
+keyword parameters among `OPTIONS` are what a run may change of it. Three ways lead to one:
 
-- a row of `BUILTIN`, for those in this room;
+- a row of `architectures.builtin`, for those in this room;
 - an entry point of the group `bench.backbones` of any installed package;
 - its place, `package.module:function`, instead of a name.
 
@@ -15,11 +15,13 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.metadata
+import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from architectures.builtin import BUILTIN, Entry
 from harness.errors import BenchError, PluginError, UsageError, unknown_name
 
 if TYPE_CHECKING:
@@ -31,25 +33,17 @@ GROUP = "bench.backbones"
 ImageShape = tuple[int, int, int]
 """Height, width and channels of an image, in pixels."""
 
-BuildFunction = Callable[[ImageShape], "keras.Model"]
+Option = str | int | float
+
+OPTIONS = {
+    "width": "factor on the number of channels, float above 0",
+    "depth": "blocks per stage, int of at least 1",
+    "pretrained": 'weights to start from: "none" or "imagenet"',
+}
+"""What a backbone's function may take beside the image shape, as keyword parameters."""
+
+BuildFunction = Callable[..., "keras.Model"]
 _F = TypeVar("_F", bound=Callable[..., object])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """What is known of a backbone before anything is imported.
-
-    Attributes:
-        name: what `--backbone` takes.
-        location: `package.module:function`.
-        owner: distribution that announced it; the module for one registered by hand.
-        summary: one line; empty for an entry point, which can carry none.
-    """
-
-    name: str
-    location: str
-    owner: str
-    summary: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +52,8 @@ class Backbone:
 
     Attributes:
         name: what `--backbone` takes.
-        function: from image shape to a functional `keras.Model`, float `[n, features]`.
+        function: from image shape to a functional `keras.Model` that ends in features, float
+            `[n, features]`, or in a feature map, float `[n, rows, columns, channels]`.
         location: `package.module:function`, for messages.
         min_image_px: smallest width and height that the network can take.
         source: paper or notebook it comes from.
@@ -72,19 +67,34 @@ class Backbone:
     source: str = ""
     summary: str = ""
 
-    def __call__(self, image_shape: ImageShape) -> keras.Model:
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Return which of `OPTIONS` the function takes."""
+        try:
+            parameters = inspect.signature(self.function).parameters.values()
+        except (TypeError, ValueError):  # a callable without a signature takes none
+            return ()
+        if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+            return tuple(OPTIONS)
+        keywords = {p.name for p in parameters if p.kind is not p.POSITIONAL_ONLY}
+        return tuple(option for option in OPTIONS if option in keywords)
+
+    def __call__(self, image_shape: ImageShape, **options: Option) -> keras.Model:
         """Return a new model; seed its weights with `keras.utils.set_random_seed` before.
 
         Args:
             image_shape: height, width and channels of one image.
+            options: some of `self.options`; the function's own defaults for the others.
 
         Returns:
             Whatever the function returned; `heads.attach_heads` refuses what is no backbone.
 
         Raises:
-            UsageError: the images are smaller than `min_image_px`.
+            UsageError: the images are smaller than `min_image_px`, or an option is not among
+                `self.options`.
             PluginError: the function raised.
         """
+        _check_options(self.name, self.options, options)
         height, width, _ = image_shape
         if min(height, width) < self.min_image_px:
             raise UsageError(
@@ -93,7 +103,7 @@ class Backbone:
                 "Choose another backbone or larger images."
             )
         try:
-            return self.function(image_shape)
+            return self.function(image_shape, **options)
         except BenchError:
             raise
         except Exception as error:
@@ -102,25 +112,6 @@ class Backbone:
                 f"{self.location} raised {_in_words(error)}"
             ) from error
 
-
-BUILTIN = {
-    entry.name: entry
-    for entry in (
-        Entry(
-            name="notebook-cnn",
-            location="architectures.notebook_cnn:notebook_cnn",
-            owner="locbench",
-            summary="Three convolutions (16, 32, 64), average pooling, one dense layer of 128.",
-        ),
-        Entry(
-            name="readme-cnn",
-            location="architectures.readme_cnn:readme_cnn",
-            owner="locbench",
-            summary="Two convolutions (16, 32), max pooling, one dense layer of 128.",
-        ),
-    )
-}
-"""The backbones of this room. Plain text, so that names are listed without importing Keras."""
 
 _registered: dict[str, Backbone] = {}
 
@@ -187,10 +178,16 @@ def names() -> tuple[str, ...]:
     return tuple(sorted({entry.name for entry in entries()}))
 
 
-def check_name(name: str) -> None:
-    """Raise `UsageError` if `get` could not even look for this name; nothing is imported."""
-    if ":" not in name:
-        _claims(name)
+def check_name(name: str, options: Iterable[str] = ()) -> None:
+    """Raise `UsageError` if a name or its options are known to be wrong; nothing is imported.
+
+    Which options a plug-in takes is known only once it is imported: `get` and the call check it.
+    """
+    if ":" in name:
+        return
+    for entry in _claims(name):
+        if entry.options is not None:
+            _check_options(name, entry.options, options)
 
 
 def get(name: str) -> Backbone:
@@ -258,12 +255,8 @@ def _locations(name: str) -> list[str]:
 
 
 def _load(entry: Entry) -> Backbone:
-    function = _import(entry)
-    if not callable(function):
-        raise PluginError(
-            f"Backbone {entry.name!r} of {entry.owner} must be a function, but {entry.location} "
-            f"is {type(function).__name__}. Mend the package, or choose another backbone."
-        )
+    title = f"Backbone {entry.name!r} of {entry.owner}"
+    function = find_place("backbone", entry.location, title=title)
     for known in _registered.values():
         if known.function is function:
             return replace(known, name=entry.name)
@@ -275,8 +268,20 @@ def _load(entry: Entry) -> Backbone:
     )
 
 
-def _import(entry: Entry) -> object:
-    module, _, path = entry.location.partition(":")
+def find_place(kind: str, location: str, *, title: str = "") -> Any:
+    """Import and return the function at `package.module:function`.
+
+    Args:
+        kind: what it is to be, for messages: "backbone".
+        location: where it is.
+        title: how messages name it; by default `kind` and `location`.
+
+    Raises:
+        PluginError: its module cannot be imported, or holds no such function.
+    """
+    title = title or f"{kind.capitalize()} {location!r}"
+    advice = f"Mend the package, or choose another {kind}."
+    module, _, path = location.partition(":")
     try:
         target: object = importlib.import_module(module)
         for attribute in path.split("."):
@@ -284,10 +289,25 @@ def _import(entry: Entry) -> object:
     # A script that ends in `sys.exit()` must not end bench without a word.
     except (Exception, SystemExit) as error:
         raise PluginError(
-            f"Backbone {entry.name!r} of {entry.owner} cannot be imported from {entry.location}: "
-            f"{_in_words(error)} Mend the package, or choose another backbone."
+            f"{title} cannot be imported from {location}: {_in_words(error)} {advice}"
         ) from error
+    if not callable(target):
+        raise PluginError(
+            f"{title} must be a function, but {location} is {type(target).__name__}. {advice}"
+        )
     return target
+
+
+def _check_options(name: str, taken: Collection[str], asked: Iterable[str]) -> None:
+    for option in asked:
+        if option not in taken:
+            others = [e.name for e in BUILTIN.values() if option in (e.options or ())]
+            more = ", ".join(others[:5]) + (", ..." if others[5:] else "")
+            raise UsageError(
+                f"Backbone {name!r} has no `{option}` to set. It takes "
+                f"{', '.join(f'`{o}`' for o in taken) or 'no options'}. Leave --{option} out, or "
+                f"choose a backbone that takes it{f': {more}' if more else ''}."
+            )
 
 
 def _refuse_duplicate(name: str, first: str, second: str) -> NoReturn:

@@ -26,7 +26,7 @@ import tensorflow as tf
 
 from harness.config import RunConfig
 from harness.data import Data, load
-from harness.scenes import CANVAS_PX, DIGIT_PX, PLACES
+from harness.scenes import CANVAS_PX, DIGIT_PX, PLACES, Scenes
 
 BATCH = 64
 WANTED_RATIO = 10
@@ -74,16 +74,13 @@ def as_float(batches: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
         yield images.astype(np.float32) / np.float32(255)
 
 
-def per_example_map(data: Data) -> tf.data.Dataset:
-    """Return the usual input pipeline over the same digits."""
-    scenes = data.train_scenes(1, np.arange(data.n_train))
-    left, top = np.rint(scenes.boxes[:, :2] * CANVAS_PX).astype(int).T
-    digits = np.stack(
-        [
-            image[y : y + DIGIT_PX, x : x + DIGIT_PX]
-            for image, x, y in zip(scenes.images, left, top, strict=True)
-        ]
-    )[..., None]
+def per_example_map(data: Data, *, with_validation: bool = False) -> tf.data.Dataset:
+    """Return the usual input pipeline over the same digits, endless."""
+    parts = [data.train_scenes(1, np.arange(data.n_train))]
+    if with_validation:
+        parts.append(data.validation())
+    digits = np.concatenate([_digits(scenes) for scenes in parts])[..., None]
+    labels = np.concatenate([scenes.labels for scenes in parts])
 
     def place(digit: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor]]:
         x = tf.random.uniform((), 0, PLACES, tf.int32)
@@ -94,12 +91,23 @@ def per_example_map(data: Data) -> tf.data.Dataset:
         return image, (tf.one_hot(label, data.classes), edges / CANVAS_PX)
 
     return (
-        tf.data.Dataset.from_tensor_slices((digits, scenes.labels))
+        tf.data.Dataset.from_tensor_slices((digits, labels))
         .map(place, num_parallel_calls=tf.data.AUTOTUNE)
         .shuffle(SHUFFLE_BUFFER)
         .repeat()
         .batch(BATCH, drop_remainder=True)
         .prefetch(tf.data.AUTOTUNE)
+    )
+
+
+def _digits(scenes: Scenes) -> np.ndarray:
+    """Cut the digits out of their scenes; uint8 `[n, 28, 28]`."""
+    left, top = np.rint(scenes.boxes[:, :2] * CANVAS_PX).astype(int).T
+    return np.stack(
+        [
+            image[y : y + DIGIT_PX, x : x + DIGIT_PX]
+            for image, x, y in zip(scenes.images, left, top, strict=True)
+        ]
     )
 
 

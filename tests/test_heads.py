@@ -98,8 +98,8 @@ def ends_in(make: Any) -> keras.Model:
         (lambda: keras.Sequential([keras.layers.Flatten()]), "got 0 and 0. Build it as"),
         (two_outputs, "got 1 and 2"),
         (
-            lambda: ends_in(keras.layers.Conv2D(3, 1)),
-            r"features of shape \(None, width\), got \(None, 4, 6, 3\). End it with Flatten",
+            lambda: ends_in(keras.layers.Reshape((8, 3))),
+            r"or in a map \(None, rows, columns, channels\), got \(None, 8, 3\). End it with",
         ),
         (lambda: ends_in(lambda x: keras.ops.sum(x, axis=(1, 2, 3))), r"got \(None,\)"),
     ],

@@ -1,0 +1,61 @@
+"""What this room offers, by name: plain text, so that listing it imports no Keras."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What is known of a backbone before anything is imported.
+
+    Attributes:
+        name: what `--backbone` takes.
+        location: `package.module:function`.
+        owner: distribution that announced it; the module for one registered by hand.
+        summary: one line; empty for an entry point, which can carry none.
+        options: which of `registry.OPTIONS` its function takes; None if that is known only after
+            the import.
+    """
+
+    name: str
+    location: str
+    owner: str
+    summary: str = ""
+    options: tuple[str, ...] | None = None
+
+
+def _entry(name: str, location: str, summary: str, *options: str) -> Entry:
+    return Entry(
+        name=name,
+        location=f"architectures.{location}",
+        owner="locbench",
+        summary=summary,
+        options=options,
+    )
+
+
+BUILTIN: dict[str, Entry] = {
+    entry.name: entry
+    for entry in (
+        _entry(
+            "notebook-cnn",
+            "notebook_cnn:notebook_cnn",
+            "Three convolutions (16, 32, 64), average pooling, one dense layer of 128.",
+            "width",
+        ),
+        _entry(
+            "readme-cnn",
+            "readme_cnn:readme_cnn",
+            "Two convolutions (16, 32), max pooling, one dense layer of 128.",
+            "width",
+        ),
+    )
+}
+
+HEADS = {
+    "dense": "softmax and four linear outputs of all features; the default",
+    "pooled": "the same of the mean over a feature map; forgets the place",
+    "soft-argmax": "attention over a feature map: looks at the object, and says where it looks",
+}
+"""The heads, with a line each."""
