@@ -11,10 +11,9 @@ from typing import Any
 
 import keras
 
-from architectures.builtin import HEADS
-from architectures.registry import find_place
+from architectures.registry import check_head, find_place
 from architectures.soft_argmax import CentredBox, SoftArgmax
-from harness.errors import BenchError, PluginError, UsageError, unknown_name
+from harness.errors import BenchError, PluginError, UsageError
 
 CLASSIFICATION = "classification"
 BOUNDING_BOX = "bounding_box"
@@ -81,12 +80,6 @@ def soft_argmax(features: Any, classes: int) -> tuple[Any, Any]:
 
 
 _BUILTIN: dict[str, Head] = {"dense": dense, "pooled": pooled, "soft-argmax": soft_argmax}
-
-
-def check_head(name: str) -> None:
-    """Raise `UsageError` if `get_head` does not know this name; nothing is imported."""
-    if ":" not in name and name not in HEADS:
-        raise unknown_name("head", name, HEADS)
 
 
 def get_head(name: str) -> Head:

@@ -21,7 +21,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from architectures.builtin import BUILTIN, Entry
+from architectures.builtin import BUILTIN, HEADS, Entry
 from harness.errors import BenchError, PluginError, UsageError, unknown_name
 
 if TYPE_CHECKING:
@@ -188,6 +188,12 @@ def check_name(name: str, options: Iterable[str] = ()) -> None:
     for entry in _claims(name):
         if entry.options is not None:
             _check_options(name, entry.options, options)
+
+
+def check_head(name: str) -> None:
+    """Raise `UsageError` if there is no head of this name; nothing is imported."""
+    if ":" not in name and name not in HEADS:
+        raise unknown_name("head", name, HEADS)
 
 
 def get(name: str) -> Backbone:

@@ -17,6 +17,8 @@ from typing import Any, Literal, get_args
 from harness.errors import UsageError
 
 Jit = Literal["off", "on"]
+BoxLoss = Literal["mse", "huber", "giou", "ciou"]
+Pretrained = Literal["none", "imagenet"]
 
 MAX_SEED = 2**31 - 1
 """Largest seed: NumPy, TensorFlow and Optuna all take it as a signed 32-bit integer."""
@@ -92,6 +94,19 @@ class RunConfig:
     """
 
     backbone: str = _knob("notebook-cnn", "Network body to train.", "Model")
+    head: str = _knob("dense", "What turns features into class and box.", "Model")
+    width: float | None = _knob(
+        None, "Factor on the backbone's numbers of channels, if it has this option.", "Model",
+        kind=float, low=0, low_open=True, high=16, optional=True,
+    )  # fmt: skip
+    depth: int | None = _knob(
+        None, "Blocks per stage of the backbone, if it has this option.", "Model", kind=int, low=1,
+        high=64, optional=True,
+    )  # fmt: skip
+    pretrained: Pretrained = _knob(
+        "none", "Weights that the backbone starts from, if it has this option.", "Model",
+        choices=get_args(Pretrained),
+    )  # fmt: skip
     learning_rate: float = _knob(
         1e-3, "Adam's step size.", "Training", kind=float, low=0, low_open=True, high=10
     )
@@ -99,9 +114,11 @@ class RunConfig:
         1.0, "Weight of the cross-entropy in the loss.", "Training", kind=float, low=0, high=1e6
     )
     box_weight: float = _knob(
-        1.0, "Weight of the boxes' squared error in the loss.", "Training", kind=float, low=0,
-        high=1e6,
-    )  # fmt: skip
+        1.0, "Weight of the box loss in the loss.", "Training", kind=float, low=0, high=1e6
+    )
+    box_loss: BoxLoss = _knob(
+        "mse", "What a wrong box costs.", "Training", choices=get_args(BoxLoss)
+    )
     batch_size: int = _knob(64, "Images per replica and step.", "Training", kind=int, low=1)
     global_batch_size: int | None = _knob(
         None, "Images per step over all replicas, instead of --batch-size.", "Training",
@@ -151,6 +168,12 @@ class RunConfig:
             raise UsageError(
                 "`class_weight` and `box_weight` must not both be 0: nothing would be learned."
             )
+
+    def backbone_options(self) -> dict[str, str | int | float]:
+        """Return the options of the backbone that are set, by `architectures.registry.OPTIONS`."""
+        options = {"width": self.width, "depth": self.depth, "pretrained": self.pretrained}
+        unset = (None, "none")
+        return {name: value for name, value in options.items() if value not in unset}
 
     def to_json(self) -> dict[str, str | int | float | bool | None]:
         """Return the fields as plain JSON values, in the order of declaration.

@@ -11,6 +11,7 @@ compiled function may not touch the variables of another device.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,7 +23,10 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from harness.model import build_model
+from harness import graph_boxes
+from harness.config import BoxLoss
+from harness.model import Blueprint, Network, build, facts
+from harness.record import Measure, ModelFacts
 from harness.scenes import Scenes
 from harness.strategy import Layout
 
@@ -41,16 +45,14 @@ class EngineKey:
     """What an engine is built and compiled for; runs with equal keys share one.
 
     Attributes:
-        image_shape: height, width, channels.
         replica_batch: images per replica and step.
     """
 
-    backbone: str
-    image_shape: tuple[int, int, int]
-    classes: int
+    blueprint: Blueprint
     replica_batch: int
     steps_per_call: int
-    jit: bool
+    jit: bool = False
+    box_loss: BoxLoss = "mse"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,8 +87,8 @@ class Engine:
         layout: the open strategy to build under.
 
     Raises:
-        UsageError: unknown backbone.
-        PluginError: the backbone cannot be built.
+        UsageError: backbone or head are unknown, or do not fit the images or each other.
+        PluginError: backbone or head cannot be built.
     """
 
     def __init__(self, key: EngineKey, layout: Layout) -> None:
@@ -97,11 +99,17 @@ class Engine:
         # Else unnamed layers are numbered on from earlier models: another table for the same run.
         keras.utils.clear_session(free_memory=False)
         with self._strategy.scope():
-            self.model = self._build(seed=0)
+            self._network = self._build(seed=0)
+            self.model = self._network.model
             self.optimizer = keras.optimizers.Adam()
             self.optimizer.build(self.model.trainable_variables)
         self._train_call = _train_function(self)
         self._predict_call = _predict_function(self)
+
+    @functools.cached_property
+    def facts(self) -> tuple[ModelFacts, Measure]:
+        """Size and make-up of the network, and the cost of one forward pass."""
+        return facts(self._network)
 
     def compile(self) -> float:
         """Trace and compile both steps on a batch of zeros; return the seconds it took.
@@ -109,7 +117,7 @@ class Engine:
         The weights are spoilt by that batch: `reset` comes next.
         """
         start = perf_counter()
-        height, width, _ = self.key.image_shape
+        height, width, _ = self.key.blueprint.image_shape
         blank = Scenes(
             ids=np.zeros(self.global_batch, np.int64),
             images=np.zeros((self.global_batch, height, width), np.uint8),
@@ -124,7 +132,7 @@ class Engine:
     def reset(self, seed: int) -> None:
         """Set every variable as a newly built engine would have it for this seed."""
         fresh = self._build(seed)
-        for variable, value in zip(self.model.variables, fresh.variables, strict=True):
+        for variable, value in zip(self.model.variables, fresh.model.variables, strict=True):
             variable.assign(value)
         for variable in self.optimizer.variables:
             variable.assign(keras.ops.zeros_like(variable))
@@ -183,13 +191,8 @@ class Engine:
                 boxes.append(b.numpy()[:keep])
         return np.concatenate(probabilities), np.concatenate(boxes)
 
-    def _build(self, seed: int) -> keras.Model:
-        return build_model(
-            self.key.backbone,
-            image_shape=self.key.image_shape,
-            classes=self.key.classes,
-            seed=seed,
-        )
+    def _build(self, seed: int) -> Network:
+        return build(self.key.blueprint, seed=seed)
 
     def _packed(self, scenes: Scenes) -> _Chunk:
         """Cut scenes into steps and replicas, filled up with blank steps to a static shape."""
@@ -245,24 +248,26 @@ def _train_function(engine: Engine) -> Any:
 
 def _gradient_function(engine: Engine) -> Any:
     """Return the function from one replica's batch to metric sums and gradients."""
-    model, shape = engine.model, (engine.key.replica_batch, *engine.key.image_shape[:2])
+    model, key = engine.model, engine.key
+    shape = (key.replica_batch, *key.blueprint.image_shape[:2])
 
     def gradients(images: Any, labels: Any, boxes: Any, weights: Any) -> Any:
         images = tf.ensure_shape(images, shape)
         with tf.GradientTape() as tape:
             probabilities, predicted = model(_pixels(images), training=True)
             entropy = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
-            error = tf.reduce_mean((predicted - boxes) ** 2, axis=1)
-            losses = weights[0] * entropy + weights[1] * error
+            box_loss = graph_boxes.box_loss(key.box_loss, boxes, predicted)
+            losses = weights[0] * entropy + weights[1] * box_loss
             # What layers add by themselves, such as weight decay, counts once, not per replica.
             added = tf.add_n(model.losses) / engine.layout.replicas if model.losses else 0.0
             loss = tf.reduce_sum(losses) / engine.global_batch + added
         grads = tape.gradient(loss, model.trainable_variables)
         correct = tf.cast(tf.equal(tf.argmax(probabilities, 1, tf.int32), labels), tf.float32)
-        columns = (losses, entropy, error, correct, _iou(boxes, predicted))
+        error = graph_boxes.squared_error(boxes, predicted)
+        columns = (losses, entropy, error, correct, graph_boxes.iou(boxes, predicted))
         return tf.stack([tf.reduce_sum(column) for column in columns]), grads
 
-    return tf.function(gradients, jit_compile=True) if engine.key.jit else gradients
+    return tf.function(gradients, jit_compile=True) if key.jit else gradients
 
 
 def _predict_function(engine: Engine) -> Any:
@@ -285,14 +290,6 @@ def _predict_function(engine: Engine) -> Any:
 def _pixels(images: Any) -> Any:
     """Turn uint8 `[n, h, w]` into float32 `[n, h, w, 1]` in [0, 1]."""
     return tf.cast(images, tf.float32)[..., tf.newaxis] / 255.0
-
-
-def _iou(a: Any, b: Any) -> Any:
-    """Return `harness.boxes.iou` as a graph operation; float32 `[n]`."""
-    sides = tf.nn.relu(tf.minimum(a[:, 2:], b[:, 2:]) - tf.maximum(a[:, :2], b[:, :2]))
-    intersection = sides[:, 0] * sides[:, 1]
-    areas = [tf.reduce_prod(tf.nn.relu(box[:, 2:] - box[:, :2]), axis=1) for box in (a, b)]
-    return tf.math.divide_no_nan(intersection, areas[0] + areas[1] - intersection)
 
 
 def _filled(array: NDArray[Any], length: int) -> NDArray[Any]:

@@ -14,6 +14,7 @@ from harness.data import Data
 from harness.devices import replica_batch
 from harness.engine import Engine, EngineKey
 from harness.errors import BenchError, UsageError
+from harness.model import blueprint
 from harness.record import Measure
 from harness.strategy import Layout, open_layout
 
@@ -70,13 +71,14 @@ def _key(config: RunConfig, data: Data, layout: Layout) -> EngineKey:
             f"examples. Use {name} {most} or less."
         )
     return EngineKey(
-        backbone=config.backbone,
-        image_shape=(data.image_px, data.image_px, 1),
-        classes=data.classes,
+        blueprint=blueprint(
+            config, image_shape=(data.image_px, data.image_px, 1), classes=data.classes
+        ),
         replica_batch=batch,
         # More than an epoch holds would be filled up with blank steps.
         steps_per_call=min(config.steps_per_call, steps),
         jit=config.jit == "on",
+        box_loss=config.box_loss,
     )
 
 

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from harness import box_losses
 from harness.boxes import iou
+from harness.config import BoxLoss
 from harness.errors import BenchError, DataError
 from harness.predictions import Predictions
 
@@ -38,14 +40,19 @@ class PerExample:
 
 
 def evaluate(
-    predictions: Predictions, *, class_weight: float, box_weight: float
+    predictions: Predictions,
+    *,
+    class_weight: float,
+    box_weight: float,
+    box_loss: BoxLoss = "mse",
 ) -> dict[str, float]:
     """Return every measure of `record.QUALITY`, in that order; meanings in `record.METRICS`.
 
     Args:
         predictions: of at least one example.
         class_weight: of the cross-entropy in the loss.
-        box_weight: of the boxes' squared error in the loss.
+        box_weight: of the box loss in the loss.
+        box_loss: which one.
 
     Raises:
         BenchError: a prediction is not finite: training diverged.
@@ -53,7 +60,8 @@ def evaluate(
     """
     each = per_example(predictions)
     cross_entropy = float(_cross_entropy(predictions).mean())
-    box_mse = float(_box_squared_error(predictions).mean())
+    boxes = predictions.boxes, predictions.predicted_boxes
+    box_cost = float(box_losses.box_loss(box_loss, *boxes).mean())
     return {
         "score": float(each.score.mean()),
         "accuracy": float(each.correct.mean()),
@@ -63,8 +71,8 @@ def evaluate(
         "iou_60": float((each.iou >= 0.60).mean()),
         "iou_75": float((each.iou >= 0.75).mean()),
         "cross_entropy": cross_entropy,
-        "box_mse": box_mse,
-        "loss": class_weight * cross_entropy + box_weight * box_mse,
+        "box_mse": float(box_losses.box_loss("mse", *boxes).mean()),
+        "loss": class_weight * cross_entropy + box_weight * box_cost,
     }
 
 
@@ -98,9 +106,3 @@ def _cross_entropy(predictions: Predictions) -> NDArray[np.float64]:
     rows = np.arange(len(predictions.labels))
     p = predictions.probabilities[rows, predictions.labels].astype(np.float64)
     return np.asarray(-np.log(np.clip(p, EPSILON, 1 - EPSILON)))
-
-
-def _box_squared_error(predictions: Predictions) -> NDArray[np.float64]:
-    """Return the squared error of each box, mean over its four coordinates; float64 `[n]`."""
-    error = predictions.predicted_boxes.astype(np.float64) - predictions.boxes
-    return np.asarray(np.square(error).mean(axis=1))

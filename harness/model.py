@@ -2,64 +2,113 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import keras
 
 from architectures import registry
 from architectures.heads import attach_heads
-from harness.record import Layer, ModelFacts
+from harness.config import RunConfig
+from harness.flops import Counted, count
+from harness.record import Layer, Measure, ModelFacts, Part
 
 
-def build_model(
-    backbone: str, *, image_shape: tuple[int, int, int], classes: int, seed: int
-) -> keras.Model:
-    """Build backbone and heads with weights that depend on `seed` alone.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blueprint:
+    """What decides a network but for its weights.
 
-    Args:
+    Attributes:
         backbone: a name in `architectures.registry`.
+        options: of the backbone, those that are set.
+        head: a name in `architectures.builtin.HEADS`, or `package.module:function`.
         image_shape: height, width and channels of an image.
         classes: number of classes.
-        seed: seeds Keras, NumPy and Python for the initializers.
-
-    Returns:
-        A model from float32 images `[n, height, width, channels]` in [0, 1] to
-        (`classification` `[n, classes]`, `bounding_box` `[n, 4]`).
-
-    Raises:
-        UsageError: unknown backbone.
-        PluginError: the backbone cannot be imported or built for this image shape.
     """
-    keras.utils.set_random_seed(seed)
-    return attach_heads(registry.get(backbone)(image_shape), classes)
+
+    backbone: str
+    options: tuple[tuple[str, registry.Option], ...] = ()
+    head: str = "dense"
+    image_shape: tuple[int, int, int]
+    classes: int
 
 
-def facts(model: keras.Model) -> ModelFacts:
-    """Return size and layers of a model made by `build_model`."""
-    heads = sum(model.get_layer(name).count_params() for name in model.output_names)
-    total = model.count_params()
-    return ModelFacts(
-        parameters=total,
-        backbone_parameters=total - heads,
-        layers=tuple(_layer(layer) for layer in _flat(model)),
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Network:
+    """A built network.
+
+    Attributes:
+        model: from float32 images `[n, height, width, channels]` in [0, 1] to
+            (`classification` `[n, classes]`, `bounding_box` `[n, 4]`).
+        body: the backbone in it, the same layers, from images to features.
+    """
+
+    model: keras.Model
+    body: keras.Model
+
+
+def blueprint(config: RunConfig, *, image_shape: tuple[int, int, int], classes: int) -> Blueprint:
+    """Return what a configuration says of its network."""
+    return Blueprint(
+        backbone=config.backbone,
+        options=tuple(config.backbone_options().items()),
+        head=config.head,
+        image_shape=image_shape,
+        classes=classes,
     )
 
 
-def _flat(model: keras.Model) -> list[keras.layers.Layer]:
-    """Return the layers in order, nested functional and sequential models opened."""
-    layers: list[keras.layers.Layer] = []
+def build(plan: Blueprint, *, seed: int) -> Network:
+    """Build backbone and heads with weights that depend on `seed` alone.
+
+    Args:
+        plan: what to build.
+        seed: seeds Keras, NumPy and Python for the initializers.
+
+    Raises:
+        UsageError: backbone or head are unknown, or do not fit the images or each other.
+        PluginError: backbone or head cannot be imported or built.
+    """
+    keras.utils.set_random_seed(seed)
+    body = registry.get(plan.backbone)(plan.image_shape, **dict(plan.options))
+    return Network(model=attach_heads(body, plan.classes, plan.head), body=body)
+
+
+def facts(network: Network) -> tuple[ModelFacts, Measure]:
+    """Return size and layers of a network, and MFLOP of one image's forward pass."""
+    counted = count(network.model)
+    body = {id(layer) for layer in _flat(network.body)}
+    layers = tuple(
+        _layer(layer, "backbone" if id(layer) in body else "head", counted)
+        for layer in _flat(network.model)
+    )
+    model_facts = ModelFacts(
+        parameters=network.model.count_params(),
+        backbone_parameters=network.body.count_params(),
+        layers=layers,
+    )
+    if counted.multiply_adds is None:
+        return model_facts, Measure(reason=counted.reason)
+    return model_facts, Measure(value=2 * counted.multiply_adds / 1e6)
+
+
+def _flat(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    """Yield the layers in order, nested functional and sequential models opened."""
     for layer in model.layers:
         # The parts of a subclassed model have no outputs of their own to show.
         if isinstance(layer, keras.Model) and getattr(layer, "inputs", None):
-            layers.extend(_flat(layer))
+            yield from _flat(layer)
         else:
-            layers.append(layer)
-    return layers
+            yield layer
 
 
-def _layer(layer: keras.layers.Layer) -> Layer:
+def _layer(layer: keras.layers.Layer, part: Part, counted: Counted) -> Layer:
     first, *_ = keras.tree.flatten(layer.output)
     return Layer(
         name=layer.name,
         kind=type(layer).__name__,
         output_shape=tuple(first.shape[1:]),
         parameters=layer.count_params(),
+        part=part,
+        multiply_adds=counted.of(layer),
     )

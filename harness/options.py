@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from architectures import registry
+from architectures.builtin import HEADS
 from harness.config import Knob, RunConfig, knobs
 from harness.datasets import DATASETS, EPOCHS, check_dataset
 from harness.devices import STRATEGIES, check_devices, parse_devices, replica_batch
@@ -21,7 +22,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 DEFAULT_OUT = Path("bench-runs")
 DEFAULT_EXPERIMENT = "bench"
 
-_NAMES = {"dataset": DATASETS, "strategy": STRATEGIES}
+_NAMES = {"dataset": DATASETS, "strategy": STRATEGIES, "head": HEADS}
 
 
 def config_options(*, without: Collection[str] = ()) -> Callable[[Command], Command]:
@@ -57,7 +58,8 @@ def read_config(values: Mapping[str, Any]) -> RunConfig:
     """
     fields = {name: values[name] for name in knobs() if values.get(name) is not None}
     config = RunConfig(**fields)
-    registry.check_name(config.backbone)
+    registry.check_name(config.backbone, config.backbone_options())
+    registry.check_head(config.head)
     check_dataset(config.dataset)
     check_devices(config.strategy, config.devices)
     devices = parse_devices(config.devices)
@@ -142,4 +144,6 @@ def _option(name: str, knob: Knob) -> Callable[[Command], Command]:
 def _metavar(name: str, knob: Knob) -> str:
     if name in _NAMES:
         return f"[{'|'.join(_NAMES[name])}]"
+    if knob.choices:
+        return f"[{'|'.join(knob.choices)}]"
     return {int: "N", float: "X"}.get(knob.kind, "NAME")

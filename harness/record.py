@@ -21,6 +21,7 @@ RECORD_VERSION = 1
 Status = Literal["finished", "failed", "pruned", "interrupted"]
 Role = Literal["run", "trial", "final"]
 Split = Literal["validation", "test"]
+Part = Literal["backbone", "head"]
 Better = Literal["higher", "lower", "neither"]
 
 
@@ -70,7 +71,7 @@ METRICS: dict[str, Metric] = {
     ),
     "loss": Metric(
         title="loss", unit="", better="lower",
-        meaning="class_weight x cross-entropy + box_weight x box MSE", digits=4,
+        meaning="class_weight x cross-entropy + box_weight x the box loss of the run", digits=4,
     ),
     "images_per_s": Metric(
         title="images/s", unit="1/s", better="higher",
@@ -83,6 +84,11 @@ METRICS: dict[str, Metric] = {
     ),
     "evaluation_s": Metric(
         title="evaluation time", unit="s", better="lower", meaning="predicting all evaluations"
+    ),
+    "mflops": Metric(
+        title="MFLOP per image", unit="MFLOP", better="lower",
+        meaning="convolutions and matrix products of one image's forward pass; a multiply-add "
+        "counts as 2", digits=1,
     ),
     "peak_rss_mib": Metric(
         title="peak memory", unit="MiB", better="lower",
@@ -177,12 +183,21 @@ class Machine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """One layer: name, class, output shape without the batch axis, number of parameters."""
+    """One layer of a network.
+
+    Attributes:
+        kind: its class.
+        output_shape: without the batch axis.
+        part: which part of the network it belongs to; older records say backbone of all.
+        multiply_adds: of one image's forward pass; None if they were not counted.
+    """
 
     name: str
     kind: str
     output_shape: tuple[int | None, ...]
     parameters: int
+    part: Part = "backbone"
+    multiply_adds: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,7 +28,6 @@ from harness.engines import compiled_engine, open_devices
 from harness.errors import BenchError, InterruptedRun, PluginError
 from harness.evaluate import evaluate, per_example
 from harness.machine import fingerprint, peak_rss_mib
-from harness.model import facts
 from harness.predictions import EXAMPLES_FILE, Examples, Predictions, predictions_file
 from harness.record import EpochPoint, Machine, Measure, ModelFacts, Role, RunRecord, Split, Status
 from harness.scenes import Scenes
@@ -189,7 +188,7 @@ def _chapters(
     )
     data = draft.data = load(config, data_dir, say=watch.say)
     engine, draft.measures["compile_s"] = compiled_engine(config, data, layout)
-    draft.model = facts(engine.model)
+    draft.model, draft.measures["mflops"] = engine.facts
     engine.reset(config.seed)
     validation = data.validation()
     _train(config, engine, data, validation, watch, draft)
@@ -265,7 +264,12 @@ def _note_speed(draft: _Draft) -> None:
 
 
 def _quality(config: RunConfig, predictions: Predictions) -> dict[str, float]:
-    return evaluate(predictions, class_weight=config.class_weight, box_weight=config.box_weight)
+    return evaluate(
+        predictions,
+        class_weight=config.class_weight,
+        box_weight=config.box_weight,
+        box_loss=config.box_loss,
+    )
 
 
 def _predict(scenes: Scenes, engine: Engine) -> Predictions:

@@ -8,9 +8,20 @@ from typing import Any
 import keras
 import numpy as np
 
+from harness.model import Blueprint, build
 from harness.scenes import Scenes, compose
 
 SHAPE = (75, 75, 1)
+
+
+def plan(backbone: str = "nets:tiny", **changes: Any) -> Blueprint:
+    """Return what these tests build: ten classes on 75x75 pixels, unless changed."""
+    values: dict[str, Any] = {"backbone": backbone, "image_shape": SHAPE, "classes": 10}
+    return Blueprint(**values | changes)
+
+
+def model(backbone: str, seed: int) -> keras.Model:
+    return build(plan(backbone), seed=seed).model
 
 
 def tiny(image_shape: tuple[int, int, int], *middle: keras.layers.Layer) -> keras.Model:

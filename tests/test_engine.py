@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, get_args
 
 import keras
 import numpy as np
 import pytest
-from nets import SHAPE, cut, scenes
+from nets import cut, model, plan, scenes
 
 from harness import engine as engine_module
 from harness.boxes import iou
+from harness.config import BoxLoss
 from harness.engine import TRAIN_METRICS, Engine, EngineKey, Objective
-from harness.model import build_model
+from harness.evaluate import evaluate
+from harness.predictions import Predictions
 from harness.scenes import Scenes
 from harness.strategy import Layout, open_layout
 
@@ -34,11 +36,16 @@ def layout(replicas: int) -> Layout:
 
 @functools.cache
 def engine(
-    backbone: str = "nets:tiny", *, replicas: int = 1, jit: bool = False, steps: int = 1
+    backbone: str = "nets:tiny",
+    *,
+    replicas: int = 1,
+    jit: bool = False,
+    steps: int = 1,
+    box_loss: BoxLoss = "mse",
 ) -> Engine:
     key = EngineKey(
-        backbone=backbone, image_shape=SHAPE, classes=10, replica_batch=BATCH // replicas,
-        steps_per_call=steps, jit=jit,
+        blueprint=plan(backbone), replica_batch=BATCH // replicas, steps_per_call=steps, jit=jit,
+        box_loss=box_loss,
     )  # fmt: skip
     return Engine(key, layout(replicas))
 
@@ -54,13 +61,13 @@ def losses(tested: Engine, *, steps: int = 20, objective: Objective = OBJECTIVE)
 
 def reference(backbone: str = "nets:tiny", *, class_weight: float = 1.0, box_weight: float = 1.0):
     """Return the same network, compiled for Keras's own training."""
-    model = build_model(backbone, image_shape=SHAPE, classes=10, seed=7)
-    model.compile(
+    network = model(backbone, seed=7)
+    network.compile(
         keras.optimizers.Adam(OBJECTIVE.learning_rate),
         loss=["sparse_categorical_crossentropy", "mse"],
         loss_weights=[class_weight, box_weight],
     )
-    return model
+    return network
 
 
 def pixels(some: Scenes) -> Any:
@@ -201,8 +208,7 @@ def test_each_example_is_predicted_once_and_in_order(n: int, replicas: int) -> N
     tested, some = engine(replicas=replicas), scenes(n, seed=n)
     tested.reset(1)
     probabilities, boxes = tested.predict(some)
-    model = build_model("nets:tiny", image_shape=SHAPE, classes=10, seed=1)
-    expected_probabilities, expected_boxes = model(pixels(some))
+    expected_probabilities, expected_boxes = model("nets:tiny", seed=1)(pixels(some))
     assert probabilities.shape == (n, 10)
     assert probabilities == pytest.approx(np.asarray(expected_probabilities), abs=1e-6)
     assert boxes == pytest.approx(np.asarray(expected_boxes), abs=1e-6)
@@ -224,10 +230,31 @@ def test_an_engine_used_before_repeats_a_new_one_bit_for_bit(backbone: str, repl
     assert same(list(used.predict(scenes(40))), list(new.predict(scenes(40))))
 
 
+@pytest.mark.parametrize("box_loss", get_args(BoxLoss))
+def test_a_step_reports_the_loss_that_evaluation_finds(box_loss: BoxLoss) -> None:
+    tested, some = engine(box_loss=box_loss), scenes(BATCH)
+    tested.reset(3)
+    probabilities, boxes = tested.predict(some)
+    expected = evaluate(
+        Predictions(
+            ids=some.ids, labels=some.labels, boxes=some.boxes, probabilities=probabilities,
+            predicted_boxes=boxes,
+        ),
+        class_weight=0.5,
+        box_weight=3.0,
+        box_loss=box_loss,
+    )  # fmt: skip
+    objective = Objective(learning_rate=1e-3, class_weight=0.5, box_weight=3.0)
+    found = tested.train([some], objective=objective).metrics
+    assert found["train_loss"] == pytest.approx(expected["loss"], rel=1e-5)
+    assert found["train_box_mse"] == pytest.approx(expected["box_mse"], rel=1e-5)
+    assert found["train_mean_iou"] == pytest.approx(expected["mean_iou"], abs=1e-6)
+
+
 def test_names_of_layers_do_not_depend_on_earlier_models() -> None:
     used = engine()
     names = [layer.name for layer in Engine(used.key, used.layout).model.layers]
-    build_model("nets:nested", image_shape=SHAPE, classes=10, seed=0)
+    model("nets:nested", seed=0)
     assert [layer.name for layer in Engine(used.key, used.layout).model.layers] == names
 
 

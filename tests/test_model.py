@@ -5,60 +5,73 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
-from nets import SHAPE
+from nets import SHAPE, plan
 
 from architectures import registry
 from harness.errors import PluginError, UsageError
-from harness.model import build_model, facts
+from harness.model import Network, build, facts
+from harness.record import ModelFacts
 
 
-def built(backbone: str, seed: int = 0) -> keras.Model:
-    return build_model(backbone, image_shape=SHAPE, classes=10, seed=seed)
+def built(backbone: str, seed: int = 0) -> Network:
+    return build(plan(backbone), seed=seed)
+
+
+def size(backbone: str) -> ModelFacts:
+    found, _ = facts(built(backbone))
+    return found
 
 
 def test_weights_depend_on_the_seed_alone() -> None:
-    one = built("nets:tiny", seed=5).get_weights()
+    one = built("nets:tiny", seed=5).model.get_weights()
     built("nets:dropping", seed=6)
-    again, other = (built("nets:tiny", seed=seed).get_weights() for seed in (5, 6))
+    again, other = (built("nets:tiny", seed=seed).model.get_weights() for seed in (5, 6))
     assert all(np.array_equal(a, b) for a, b in zip(one, again, strict=True))
     assert not np.array_equal(one[0], other[0])
 
 
 def test_outputs_are_classes_and_boxes() -> None:
-    model = built("nets:tiny")
+    model = built("nets:tiny").model
     probabilities, boxes = model(np.zeros((3, *SHAPE), np.float32))
     assert model.output_names == ["classification", "bounding_box"]
     assert (tuple(probabilities.shape), tuple(boxes.shape)) == ((3, 10), (3, 4))
 
 
 def test_the_layers_of_a_small_network_by_hand() -> None:
-    found = facts(built("nets:tiny"))
+    found, mflops = facts(built("nets:tiny"))
     # 75 -pool 5-> 15 -3x3, stride 2-> 7; 7 * 7 * 4 = 196.
-    assert [(layer.kind, layer.output_shape, layer.parameters) for layer in found.layers] == [
-        ("InputLayer", (75, 75, 1), 0),
-        ("AveragePooling2D", (15, 15, 1), 0),
-        ("Conv2D", (7, 7, 4), 9 * 4 + 4),
-        ("Flatten", (196,), 0),
-        ("Dense", (12,), 196 * 12 + 12),
-        ("Dense", (10,), 12 * 10 + 10),
-        ("Dense", (4,), 12 * 4 + 4),
+    assert [
+        (layer.kind, layer.output_shape, layer.parameters, layer.multiply_adds)
+        for layer in found.layers
+    ] == [
+        ("InputLayer", (75, 75, 1), 0, 0),
+        ("AveragePooling2D", (15, 15, 1), 0, 0),
+        ("Conv2D", (7, 7, 4), 9 * 4 + 4, 7 * 7 * 4 * 9),
+        ("Flatten", (196,), 0, 0),
+        ("Dense", (12,), 196 * 12 + 12, 196 * 12),
+        ("Dense", (10,), 12 * 10 + 10, 12 * 10),
+        ("Dense", (4,), 12 * 4 + 4, 12 * 4),
     ]
+    assert [layer.part for layer in found.layers] == ["backbone"] * 5 + ["head"] * 2
+    assert mflops.value == 2 * (1764 + 2352 + 120 + 48) / 1e6
     assert found.backbone_parameters == 40 + 2364
     assert found.parameters == 2404 + 130 + 52
 
 
 @pytest.mark.parametrize("name", sorted(registry.BUILTIN))
 def test_the_table_of_a_backbone_adds_up(name: str) -> None:
-    model = built(name)
-    found = facts(model)
-    assert found.parameters == sum(weight.size for weight in model.get_weights())
+    network = built(name)
+    found, _ = facts(network)
+    assert found.parameters == sum(weight.size for weight in network.model.get_weights())
     assert found.parameters == sum(layer.parameters for layer in found.layers)
     body = registry.get(name)(SHAPE)
     assert found.backbone_parameters == body.count_params()
+    in_body = [layer.parameters for layer in found.layers if layer.part == "backbone"]
+    assert found.backbone_parameters == sum(in_body)
 
 
 def test_models_within_a_model_are_opened_where_they_have_layers_to_show() -> None:
-    found = facts(built("nets:nested"))
+    found = size("nets:nested")
     names = [layer.name for layer in found.layers]
     assert names.index("inside") < names.index("in_row") < names.index("own")
     own = found.layers[names.index("own")]
@@ -83,4 +96,4 @@ def test_a_backbone_registered_by_hand_is_built() -> None:
             inputs = keras.Input(image_shape)
             return keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs))
 
-        assert facts(built("by-hand")).parameters == (1 * 10 + 10) + (1 * 4 + 4)
+        assert size("by-hand").parameters == (1 * 10 + 10) + (1 * 4 + 4)

@@ -119,10 +119,9 @@ import json
 from harness.strategy import open_layout
 layout = open_layout(strategy="mirrored", devices="cpu:0,cpu:1,cpu:2", threads=1)
 import tensorflow as tf
-from nets import SHAPE, cut, scenes
+from nets import cut, plan, scenes
 from harness.engine import Engine, EngineKey, Objective
-engine = Engine(EngineKey(backbone="nets:tiny", image_shape=SHAPE, classes=10, replica_batch=2,
-                          steps_per_call=2, jit=False), layout)
+engine = Engine(EngineKey(blueprint=plan(), replica_batch=2, steps_per_call=2), layout)
 result = engine.train(cut(scenes(24), 0, 12, 24), objective=Objective(
     learning_rate=1e-3, class_weight=1.0, box_weight=1.0))
 print(json.dumps({
