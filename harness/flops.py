@@ -59,8 +59,7 @@ def count(model: keras.Model, image_shape: tuple[int, int, int] | None = None) -
     try:
         graph = _traced(model, image_shape or tuple(model.inputs[0].shape[1:]), operations)
     except Exception as error:  # noqa: BLE001 - a plug-in may raise anything; the reason says it
-        first = str(error).strip().partition("\n")[0].rstrip(".")
-        return Counted(reason=f"the network cannot be traced: {type(error).__name__}: {first}")
+        return Counted(reason=f"the network cannot be traced: {_in_words(error)}")
     products, reasons = _tally(graph)
     found = {
         operation: None if place in reasons else products[place]
@@ -92,9 +91,27 @@ def _traced(
     def forward(images: Any) -> Any:
         return model(images, training=False)
 
-    with _marked(operations):
+    def graph() -> Any:
         spec = tf.TensorSpec((1, *image_shape), tf.float32)
         return tf.function(forward, autograph=False).get_concrete_function(spec).graph
+
+    with _marked(operations):
+        # Inlined first: a `tf.function` in a layer may be kept from a trace for batches of any
+        # length, without the shapes of one image.
+        with contextlib.suppress(Exception), _inlined():
+            return graph()
+        return graph()  # some functions only work as TensorFlow's autograph rewrites them
+
+
+@contextlib.contextmanager
+def _inlined() -> Iterator[None]:
+    """Trace functions called within another as a part of it."""
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)  # noqa: FBT003 - TensorFlow's signature
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(before)
 
 
 @contextlib.contextmanager
@@ -164,7 +181,7 @@ def _cost(op: Any) -> int:
         case "If" | "StatelessIf" | "Case" | "StatelessCase" if len(set(inside)) == 1:
             return inside[0]
         case "If" | "StatelessIf" | "Case" | "StatelessCase":
-            raise Uncountable(f"the products depend on the image ({op.type})")
+            raise Uncountable("the image decides which products are made")
         case _:
             raise Uncountable(f"products are repeated in a loop of unknown length ({op.type})")
 
@@ -194,3 +211,14 @@ def _used(graph: Any) -> list[Any]:
             used[op.name] = op
             waiting += [tensor.op for tensor in op.inputs] + list(op.control_inputs)
     return list(used.values())
+
+
+_KERAS_TEXT = re.compile(r"\x1b\[1m(.+?)\x1b\[0m", re.DOTALL)
+"""The words of an error inside a layer, printed bold among those that Keras puts around them."""
+
+
+def _in_words(error: Exception) -> str:
+    """Return the class of an error and the first line of its own text."""
+    found = _KERAS_TEXT.search(str(error))
+    first = (found[1] if found else str(error)).strip().partition("\n")[0].rstrip(".")
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
