@@ -3,7 +3,7 @@
 A backbone is a function from an image shape to a functional Keras model that ends in features. Its
 keyword parameters among `OPTIONS` are what a run may change of it. Three ways lead to one:
 
-- a row of `architectures.builtin`, for those in this room;
+- a row of `architectures.builtin` or `architectures.keras_names`, for those in this room;
 - an entry point of the group `bench.backbones` of any installed package;
 - its place, `package.module:function`, instead of a name.
 
@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from architectures.builtin import BUILTIN, HEADS, Entry
+from architectures.keras_names import KERAS_APPLICATIONS
 from harness.errors import BenchError, PluginError, UsageError, unknown_name
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ ImageShape = tuple[int, int, int]
 """Height, width and channels of an image, in pixels."""
 
 Option = str | int | float
+
+HOUSE = BUILTIN | KERAS_APPLICATIONS
+"""The backbones of this room: its own families, and the models of Keras."""
 
 OPTIONS = {
     "width": "factor on the number of channels, float above 0",
@@ -226,7 +230,7 @@ def temporary() -> Iterator[None]:
         yield
     finally:
         # A built-in first asked for inside stays: Python would not run its module again.
-        kept = {name: known for name, known in _registered.items() if name in BUILTIN}
+        kept = {name: known for name, known in _registered.items() if name in HOUSE}
         _registered.clear()
         _registered.update(before | kept)
 
@@ -241,7 +245,7 @@ def _announced() -> list[Entry]:
         )
         for point in importlib.metadata.entry_points(group=GROUP)
     )
-    return [*BUILTIN.values(), *plugins]
+    return [*HOUSE.values(), *plugins]
 
 
 def _claims(name: str) -> list[Entry]:
@@ -256,7 +260,7 @@ def _claims(name: str) -> list[Entry]:
 
 
 def _locations(name: str) -> list[str]:
-    built_in = [BUILTIN[name].location] if name in BUILTIN else []
+    built_in = [HOUSE[name].location] if name in HOUSE else []
     return built_in + ([_registered[name].location] if name in _registered else [])
 
 
@@ -307,7 +311,7 @@ def find_place(kind: str, location: str, *, title: str = "") -> Any:
 def _check_options(name: str, taken: Collection[str], asked: Iterable[str]) -> None:
     for option in asked:
         if option not in taken:
-            others = [e.name for e in BUILTIN.values() if option in (e.options or ())]
+            others = [e.name for e in HOUSE.values() if option in (e.options or ())]
             more = ", ".join(others[:5]) + (", ..." if others[5:] else "")
             raise UsageError(
                 f"Backbone {name!r} has no `{option}` to set. It takes "
