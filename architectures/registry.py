@@ -83,6 +83,10 @@ class Backbone:
         keywords = {p.name for p in parameters if p.kind is not p.POSITIONAL_ONLY}
         return tuple(option for option in OPTIONS if option in keywords)
 
+    def check_options(self, asked: Iterable[str]) -> None:
+        """Raise `UsageError` if one of these names is not among `self.options`."""
+        _check_options(self.name, self.options, asked)
+
     def __call__(self, image_shape: ImageShape, **options: Option) -> keras.Model:
         """Return a new model; seed its weights with `keras.utils.set_random_seed` before.
 
@@ -98,7 +102,7 @@ class Backbone:
                 `self.options`.
             PluginError: the function raised.
         """
-        _check_options(self.name, self.options, options)
+        self.check_options(options)
         height, width, _ = image_shape
         if min(height, width) < self.min_image_px:
             raise UsageError(

@@ -9,7 +9,8 @@ from harness.config import RunConfig, knobs
 from reports.commands import run_command
 from sweeps.plan import SweepPlan
 from sweeps.sampler import TrialRow
-from sweeps.space import DEFAULT_SPACE, Range
+from sweeps.search_text import axis_text
+from sweeps.space import DEFAULT_SPACE
 
 
 def sweep_command(plan: SweepPlan, trials: int) -> str:
@@ -27,9 +28,9 @@ def sweep_command(plan: SweepPlan, trials: int) -> str:
     words += ["--trial-epochs", str(overrides["epochs"])]
     if overrides.get("train_examples") is not None:
         words += ["--trial-examples", str(overrides["train_examples"])]
-    for item in plan.space.ranges:
-        if item not in DEFAULT_SPACE.ranges:
-            words += ["--search", _typed(item)]
+    for axis in plan.space.axes:
+        if axis not in DEFAULT_SPACE.axes:
+            words += ["--search", axis_text(axis)]
     for name, value, usual in (
         ("final-seeds", plan.finals, 3), ("sampler", plan.sampler, "tpe"),
         ("pruner", plan.pruner, "median"),
@@ -42,8 +43,3 @@ def sweep_command(plan: SweepPlan, trials: int) -> str:
 def best_command(plan: SweepPlan, best: TrialRow) -> str:
     """Return the command line that trains the best configuration in full, as its finals are."""
     return run_command(plan.final_task(best.number, best.params, 1).config)
-
-
-def _typed(item: Range) -> str:
-    scale = ":log" if item.log else "" if item.step is None else f":{item.step}"
-    return f"{item.name}={item.low}..{item.high}{scale}"

@@ -15,12 +15,12 @@ from harness.cmd_lines import best_command
 from harness.cmd_report import report
 from harness.cmd_run import check_step, opened_tracker, with_data_defaults
 from harness.cmd_workers import check_before_trials, count_workers, start_pool
-from harness.config import RunConfig, digest_of
+from harness.config import RunConfig, digest_of, knobs
 from harness.console import console, note, say, waiting
 from harness.data import load
 from harness.datasets import TRIAL_EPOCHS, TRIAL_EXAMPLES
 from harness.errors import BenchError, UsageError
-from harness.options import places
+from harness.options import check_config, places
 from harness.pools import CLASSES
 from harness.record import EpochPoint, RunRecord
 from harness.store import Store
@@ -30,7 +30,8 @@ from harness.tracking_uri import resolve_uri
 from sweeps.coordinator import run_sweep
 from sweeps.listeners import SweepEnd, SweepOutcome
 from sweeps.plan import SweepPlan, Task, read_plan, settle_plan
-from sweeps.space import DEFAULT_SPACE, SearchSpace, parse_range
+from sweeps.search_text import parse_axis
+from sweeps.space import DEFAULT_SPACE, SearchSpace
 
 if TYPE_CHECKING:
     from harness.track import Tracker
@@ -80,6 +81,8 @@ def sweep(
     store = Store(out)
     uri = resolve_uri(tracking_uri, store.root)
     space = _space(request.search, chosen)
+    for params in space.probes():
+        check_config(space.apply(config, params))
     store.check_writable()
     data = load(config, data_dir, say=say)
     config = with_data_defaults(config, data.source, chosen)
@@ -89,8 +92,9 @@ def sweep(
     plan = _plan(config, request, space, data.source, data.identity().digest)
     if read_plan(store.sweep_dir(plan.name)) is not None:
         settle_plan(plan, store.sweep_dir(plan.name))  # refuses another plan before slow imports
-    _check_trial(plan, data.n_train)
-    check_before_trials(config)
+    probes = [plan.trial_task(0, params).config for params in space.probes()]
+    _check_steps(probes, data.n_train)
+    check_before_trials(probes)
     tracker = opened_tracker(uri, store, experiment)
     extra = {"data_dir": str(data_dir.absolute()) if data_dir else None}
     outcome = _search(plan, request, data.n_train, store=store, tracker=tracker, extra=extra)
@@ -103,15 +107,16 @@ def sweep(
     _what_next(plan, outcome, places(out, tracking_uri, experiment))
 
 
-def _check_trial(plan: SweepPlan, n_train: int) -> None:
+def _check_steps(trials: Collection[RunConfig], n_train: int) -> None:
     """Raise `UsageError` if trials could not train on what there is: each would fail alone."""
-    examples = plan.trial_overrides["train_examples"] or n_train
-    if not CLASSES <= int(examples) <= n_train:
-        raise UsageError(
-            f"--trial-examples must be {CLASSES} (one per class) to {n_train:,}, "
-            f"got {examples}. Leave it out for the default."
-        )
-    check_step(plan.base, int(examples))
+    for trial in trials:
+        examples = trial.train_examples or n_train
+        if not CLASSES <= examples <= n_train:
+            raise UsageError(
+                f"--trial-examples must be {CLASSES} (one per class) to {n_train:,}, "
+                f"got {examples}. Leave it out for the default."
+            )
+        check_step(trial, examples)
 
 
 def _search(
@@ -139,23 +144,28 @@ def _search(
 
 
 def _space(search: tuple[str, ...], chosen: Collection[str]) -> SearchSpace:
-    """Return the default space without what the user fixed, or the space that was asked for."""
-    if search:
-        space = SearchSpace(ranges=tuple(parse_range(text) for text in search))
-        both = sorted(set(space.names()) & set(chosen))
-        if both:
-            raise UsageError(
-                f"`{both[0]}` is either searched or fixed, but --search and "
-                f"--{both[0].replace('_', '-')} were both given. Leave one out."
-            )
-        return space
-    ranges = tuple(item for item in DEFAULT_SPACE.ranges if item.name not in chosen)
-    if not ranges:
+    """Return the default space with what was asked for, without what the user fixed.
+
+    The order is that in which `RunConfig` declares the fields: an option typed earlier or later
+    must not change what is drawn.
+    """
+    asked = tuple(parse_axis(text) for text in search)
+    names = [axis.name for axis in asked]
+    both = sorted(set(names) & set(chosen))
+    if both:
+        raise UsageError(
+            f"`{both[0]}` is either searched or fixed, but --search and "
+            f"--{both[0].replace('_', '-')} were both given. Leave one out."
+        )
+    kept = [axis for axis in DEFAULT_SPACE.axes if axis.name not in {*names, *chosen}]
+    if not (asked or kept):
         raise UsageError(
             "A sweep must search something, but every field of the default space is fixed. "
-            "Leave one of the options out, or name a range with --search."
+            "Leave one of the options out, or name a field with --search."
         )
-    return SearchSpace(ranges=ranges)
+    order = list(knobs())
+    axes = sorted([*asked, *kept], key=lambda axis: order.index(axis.name))
+    return SearchSpace(axes=tuple(axes))
 
 
 def _plan(
@@ -181,7 +191,8 @@ def _plan(
     )
     if request.name:
         return plan
-    backbone = re.sub(r"[^\w.-]+", "-", config.backbone).strip("-._")
+    known = "backbones" if "backbone" in space.names() else config.backbone
+    backbone = re.sub(r"[^\w.-]+", "-", known).strip("-._")
     name = f"{backbone}-{source}-{digest_of(plan.to_json())[:6]}"
     return dataclasses.replace(plan, name=name)
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from architectures.builtin import BUILTIN
 from harness.config import RunConfig
 from harness.console import waiting
 from harness.devices import parse_devices
-from harness.errors import DeviceError, PluginError
+from harness.errors import DeviceError, PluginError, UsageError
 from harness.machine import cpu_cores
 from harness.sweep_options import LOOKAHEAD
 from sweeps.pool import LocalPool
@@ -21,12 +22,14 @@ EXECUTE = "harness.run:work"
 
 _OPEN_DEVICES = "import sys; from harness.engines import probe; probe(sys.argv[1])"
 
-_LOAD_BACKBONE = """
-import sys
-from architectures import registry
+_LOAD_PARTS = """
+import json, sys
+from architectures import heads, registry
 from harness.errors import BenchError
 try:
-    registry.get(sys.argv[1])
+    for backbone, options, head in json.loads(sys.argv[1]):
+        registry.get(backbone).check_options(options)
+        heads.get_head(head)
 except BenchError as error:
     sys.stdout.write(f"\\n{error}")
     sys.exit(error.exit_code)
@@ -48,39 +51,44 @@ def count_workers(asked: int | None, config: RunConfig) -> int:
     return min(LOOKAHEAD, _gpus(config) or max(1, cpu_cores() // max(1, config.threads)))
 
 
-def check_before_trials(config: RunConfig) -> None:
-    """Try what would make every trial fail: GPUs, and a backbone from the user's own module.
+def check_before_trials(trials: Sequence[RunConfig]) -> None:
+    """Try what would make every trial fail: GPUs, and backbones and heads of others.
 
     Both in a process of its own: this one would hold the GPUs' memory while the workers train,
-    and a backbone's module may do anything.
+    and a plug-in may do anything.
+
+    Args:
+        trials: some that together name every backbone, option and head; all on equal devices.
 
     Raises:
         DeviceError: the GPUs are not there.
-        PluginError: the backbone cannot be loaded.
+        PluginError: a backbone or head cannot be loaded.
+        UsageError: a backbone does not have an option that is set or searched.
     """
-    if ":" in config.backbone:
-        with waiting("loading the backbone ..."):
-            said = _try(_LOAD_BACKBONE, config.backbone)
-        if said:
-            raise PluginError(said)
+    foreign = [t for t in trials if t.backbone not in BUILTIN or ":" in t.head]
+    if foreign:
+        parts = {(t.backbone, tuple(t.backbone_options()), t.head) for t in foreign}
+        with waiting("loading backbone and head ..."):
+            code, said = _try(_LOAD_PARTS, json.dumps(sorted(parts)))
+        if code:
+            raise UsageError(said) if code == UsageError.exit_code else PluginError(said)
+    config = trials[0]
     wants_gpu = config.strategy in {"gpu", "mirrored"} and not config.devices.startswith("cpu")
     if not wants_gpu and not config.devices.startswith("gpu"):
         return
     with waiting("looking for the devices ..."):
-        said = _try(_OPEN_DEVICES, json.dumps(config.to_json()))
-    if said:
+        code, said = _try(_OPEN_DEVICES, json.dumps(config.to_json()))
+    if code:
         raise DeviceError(said)
 
 
-def _try(code: str, argument: str) -> str:
-    """Run code in a fresh process; return its last word if it failed, else nothing."""
+def _try(code: str, argument: str) -> tuple[int, str]:
+    """Run code in a fresh process; return its exit code and, if it failed, its last words."""
     done = subprocess.run(
         [sys.executable, "-c", code, argument], capture_output=True, text=True, check=False
     )
-    if not done.returncode:
-        return ""
     words = (done.stdout.strip() or done.stderr.strip()).splitlines()
-    return words[-1] if words else f"exit code {done.returncode}"
+    return done.returncode, words[-1] if words else f"exit code {done.returncode}"
 
 
 def _gpus(config: RunConfig) -> int:

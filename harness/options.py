@@ -58,6 +58,16 @@ def read_config(values: Mapping[str, Any]) -> RunConfig:
     """
     fields = {name: values[name] for name in knobs() if values.get(name) is not None}
     config = RunConfig(**fields)
+    check_config(config)
+    return config
+
+
+def check_config(config: RunConfig) -> None:
+    """Check what a configuration names and how its devices share the work; imports nothing slow.
+
+    Raises:
+        UsageError: there is no such name, the backbone lacks an option, or devices do not fit.
+    """
     registry.check_name(config.backbone, config.backbone_options())
     registry.check_head(config.head)
     check_dataset(config.dataset)
@@ -70,7 +80,6 @@ def read_config(values: Mapping[str, Any]) -> RunConfig:
             replicas=len(devices),
             strategy=config.strategy,
         )
-    return config
 
 
 def place_options(command: Command) -> Command:

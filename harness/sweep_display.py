@@ -14,6 +14,7 @@ from rich.text import Text
 
 from harness.console import console, note, quality_text, say
 from harness.record import EpochPoint, RunRecord
+from sweeps.axes import Value
 from sweeps.listeners import EpochDone, Event, RunEnded, RunStarted, SweepOpened, WorkerDied
 from sweeps.plan import SweepPlan, Task
 from sweeps.sampler import TrialRow
@@ -202,7 +203,7 @@ def trial_table(plan: SweepPlan, rows: Sequence[TrialRow], *, title: str) -> Tab
     for name in plan.space.names():
         table.add_column(name, justify="right")
     for row in _best(plan, rows)[:BEST_SHOWN]:
-        params = [f"{row.params[name]:.4g}" for name in plan.space.names()]
+        params = [_value_text(row.params[name]) for name in plan.space.names()]
         table.add_row(str(row.number), f"{row.value:.4f}", *params)
     return table
 
@@ -218,6 +219,10 @@ def _best(plan: SweepPlan, rows: Iterable[TrialRow]) -> list[TrialRow]:
     valued = [(row.value, row) for row in rows if row.status == "finished"]
     ranked = [(sign * value, row.number, row) for value, row in valued if value is not None]
     return [row for _, _, row in sorted(ranked, key=lambda item: item[:2])]
+
+
+def _value_text(value: Value) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _minutes(seconds: float) -> str:

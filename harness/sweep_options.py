@@ -63,9 +63,11 @@ def _options() -> list[Callable[[Command], Command]]:
             help="Name of the sweep.  [default: made from backbone, data and settings]",
         ),
         click.option(
-            "--search", multiple=True, metavar="FIELD=LOW..HIGH[:log|:STEP]",
-            help="Search this field in this range instead of the default space; may be repeated.  "
-            "[default: learning_rate, class_weight and box_weight, on a log scale]",
+            "--search", multiple=True, metavar="FIELD=LOW..HIGH[:log|:STEP]|A,B,C",
+            help="Search this field too, in a range or among these values; may be repeated. "
+            "learning_rate, class_weight and box_weight are searched anyway, on a log scale, "
+            "unless fixed by their option. A model of another head, width or depth is compiled "
+            "anew, which costs a trial seconds.",
         ),
         click.option(
             "--trial-epochs", type=int, metavar="N",

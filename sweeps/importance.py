@@ -8,14 +8,15 @@ import optuna
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import TrialState, create_trial
 
-from sweeps.space import Number, SearchSpace
+from sweeps.axes import Value
+from sweeps.space import SearchSpace
 
 MIN_TRIALS = 10
 """A forest grown on fewer trials says nothing."""
 
 
 def importances(
-    space: SearchSpace, results: Sequence[tuple[Mapping[str, Number], float]]
+    space: SearchSpace, results: Sequence[tuple[Mapping[str, Value], float]]
 ) -> dict[str, float]:
     """Return the share of variance that each field explains alone or with others.
 
@@ -30,7 +31,7 @@ def importances(
         results or all objectives are equal.
     """
     values = {value for _, value in results}
-    if len(results) < MIN_TRIALS or len(values) < 2 or len(space.ranges) < 2:
+    if len(results) < MIN_TRIALS or len(values) < 2 or len(space.axes) < 2:
         return {}
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # it announces each new study
     study = optuna.create_study(direction="maximize")

@@ -14,8 +14,9 @@ from harness.config import MAX_SEED, RunConfig
 from harness.errors import StoreError, SweepError, UsageError, unknown_name
 from harness.record import METRICS, QUALITY, Role
 from harness.store import write_atomically
+from sweeps.axes import Value
 from sweeps.sampler import Direction, PrunerName, SamplerName
-from sweeps.space import DEFAULT_SPACE, Number, SearchSpace
+from sweeps.space import DEFAULT_SPACE, SearchSpace
 
 PLAN_FILE = "sweep.json"
 PLAN_VERSION = 1
@@ -93,9 +94,9 @@ class SweepPlan:
             if taken:
                 raise UsageError(f"`{taken[0]}` is set by the sweep and cannot be overridden.")
         # Unfit overrides are better met now than in the middle of the night.
-        lowest = {item.name: item.low for item in self.space.ranges}
-        self.trial_task(0, lowest)
-        self.final_task(0, lowest, 1)
+        for params in self.space.probes():
+            self.trial_task(0, params)
+            self.final_task(0, params, 1)
 
     @property
     def metric(self) -> str:
@@ -111,7 +112,7 @@ class SweepPlan:
         """Return the run id of a trial."""
         return f"{self.name}-t{number:03d}"
 
-    def trial_task(self, number: int, params: Mapping[str, Number]) -> Task:
+    def trial_task(self, number: int, params: Mapping[str, Value]) -> Task:
         """Return the run of a trial. It never opens the test split."""
         changes: dict[str, Any] = {**self.trial_overrides, "evaluate_test": False}
         config = self.space.apply(dataclasses.replace(self.base, **changes), params)
@@ -120,7 +121,7 @@ class SweepPlan:
             config=config,
         )  # fmt: skip
 
-    def final_task(self, number: int, params: Mapping[str, Number], k: int) -> Task:
+    def final_task(self, number: int, params: Mapping[str, Value], k: int) -> Task:
         """Return the `k`-th final (from 1) of trial `number`: a new seed, and the test split.
 
         The trial is part of the run id: a sweep that grows and finds a better trial adds finals

@@ -21,7 +21,8 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState
 
 from harness.config import MAX_SEED
-from sweeps.space import Number, Params, SearchSpace
+from sweeps.axes import Value
+from sweeps.space import Params, SearchSpace
 
 SamplerName = Literal["tpe", "random"]
 PrunerName = Literal["median", "percentile", "none"]
@@ -50,7 +51,7 @@ class TrialRow:
 
     number: int
     status: TrialStatus
-    params: Mapping[str, Number]
+    params: Mapping[str, Value]
     value: float | None = None
     curve: tuple[tuple[int, float], ...] = ()
     reason: str | None = None
@@ -72,7 +73,7 @@ class Guide:
     """
 
     seen: tuple[TrialRow, ...]
-    unseen: tuple[Mapping[str, Number], ...]
+    unseen: tuple[Mapping[str, Value], ...]
 
 
 def guide(rows: Sequence[TrialRow], number: int, lookahead: int) -> Guide | None:
@@ -206,7 +207,7 @@ def _add(
 
 def _frozen(
     state: TrialState,
-    params: Mapping[str, Number],
+    params: Mapping[str, Value],
     distributions: dict[str, BaseDistribution],
     **result: Any,
 ) -> optuna.trial.FrozenTrial:

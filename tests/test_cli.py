@@ -101,8 +101,25 @@ BAD = [
     (f"{SWEEP} --search class_weight=0..1:log", 2, "needs low > 0"),
     (f"{SWEEP} --search batch_size=16..64:10", 2, "exactly"),
     (f"{SWEEP} --search seed=0..5", 2, "never searched"),
-    (f"{SWEEP} --search strategy=0..5", 2, "hold a number"),
-    (f"{SWEEP} --search box_weight=1..2 --search box_weight=1..3", 2, "must have one range"),
+    (f"{SWEEP} --search strategy=cpu,mirrored", 2, "never searched"),
+    (f"{SWEEP} --search epochs=5,10", 2, "never searched"),
+    (f"{SWEEP} --search head=0..5", 2, "can have a range"),
+    (f"{SWEEP} --search box_weight=1..2 --search box_weight=1..3", 2, "searched in one way"),
+    (f"{SWEEP} --search width=1", 2, "at least two values"),
+    (f"{SWEEP} --search width=1,", 2, "must be empty"),
+    (f"{SWEEP} --search width=1,1.0", 2, "named once"),
+    (f"{SWEEP} --search width=1,17", 2, "`width` must be greater than 0 and at most 16"),
+    (f"{SWEEP} --search batch_size=16,two", 2, "must be a number"),
+    (f"{SWEEP} --search batch_size=16,5000", 2, "must not exceed the 1197 training examples"),
+    (f"{SWEEP} --search batch_size=16..5000", 2, "must not exceed the 1197 training examples"),
+    (f"{SWEEP} --search depth=1,2", 2, "Backbone 'notebook-cnn' has no `depth` to set"),
+    (f"{SWEEP} --search pretrained=none,imagenet", 2, "has no `pretrained` to set"),
+    (f"{SWEEP} --search backbone=notebook-cnn,redme-cnn", 2, "Did you mean 'readme-cnn'?"),
+    (f"{SWEEP} --search head=dense,soft-argmx", 2, "Did you mean 'soft-argmax'?"),
+    (
+        f"{SWEEP} --strategy mirrored --devices cpu:0,cpu:1 --search global_batch_size=32,33", 2,
+        "divisible by the 2 replicas of `mirrored`, but got 33. Use 32 or 34.",
+    ),
     (f"{SWEEP} --search box_weight=1..2 --box-weight 3", 2, "either searched or fixed"),
     (
         f"{SWEEP} --learning-rate 1e-3 --class-weight 1 --box-weight 1", 2,
@@ -173,10 +190,15 @@ def test_one_command_at_a_time_runs_a_sweep(
 @pytest.mark.slow
 def test_gpus_and_own_backbones_must_be_there(home: Path) -> None:
     (home / "mine.py").write_text("raise RuntimeError('not today')")
+    (home / "flat.py").write_text("def net(image_shape, width=1.0): pass")
     lines = {
         f"{RUN} --strategy gpu": (2, r"TensorFlow must see gpu:0, but [^\n]+"),
         f"{SWEEP} --strategy gpu": (2, r"TensorFlow must see gpu:0, but [^\n]+"),
         f"{SWEEP} --backbone mine:net": (1, r"[^\n]+not today[^\n]*"),
+        f"{SWEEP} --backbone flat:net --search width=1,2 --search depth=1,2": (
+            2,
+            r"Backbone 'flat:net' has no `depth` to set. It takes `width`[^\n]+",
+        ),
     }
     started = {line: start(line) for line in lines}  # together: each takes seconds
     for line, (code, text) in lines.items():

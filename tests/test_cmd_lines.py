@@ -8,16 +8,16 @@ from pathlib import Path
 
 import click
 import pytest
-from hypothesis import given as drawn
-from hypothesis import strategies as st
 
 from harness import cli, cmd_sweep
 from harness.cmd_lines import best_command, sweep_command
 from harness.config import RunConfig
+from harness.errors import UsageError
 from harness.options import given, places, read_config
+from sweeps.axes import Choice, Range, Value
 from sweeps.plan import SweepPlan
 from sweeps.sampler import TrialRow
-from sweeps.space import DEFAULT_SPACE, Range, SearchSpace, parse_range
+from sweeps.space import DEFAULT_SPACE, SearchSpace
 
 PLAIN = SweepPlan(
     name="s", base=RunConfig(dataset="digits", epochs=60, threads=1), seed=0,
@@ -33,7 +33,7 @@ ODD = dataclasses.replace(
     ),
     seed=7,
     space=SearchSpace(
-        ranges=(
+        axes=(
             Range(name="class_weight", low=0.5, high=2.0),
             Range(name="box_weight", low=1e-05, high=100.0, log=True),
             Range(name="steps_per_call", low=10, high=40, step=10),
@@ -47,7 +47,21 @@ ODD = dataclasses.replace(
 FIXED = dataclasses.replace(
     PLAIN,
     base=dataclasses.replace(PLAIN.base, learning_rate=0.001),
-    space=SearchSpace(ranges=DEFAULT_SPACE.ranges[1:]),
+    space=SearchSpace(axes=DEFAULT_SPACE.axes[1:]),
+)
+MIXED = dataclasses.replace(
+    PLAIN,
+    space=SearchSpace(
+        axes=(
+            Choice(name="head", values=("soft-argmax", "dense")),
+            Range(name="width", low=0.25, high=1.0),
+            Choice(name="depth", values=(3, 1, 2)),
+            *DEFAULT_SPACE.axes[:2],
+            Choice(name="box_weight", values=(1.0, 0.1234567890123456)),
+            Choice(name="batch_size", values=(16, 32, 64)),
+            Choice(name="jit", values=("off", "on")),
+        )
+    ),
 )
 
 
@@ -58,7 +72,9 @@ def typed(line: str) -> tuple[click.Context, RunConfig]:
     return context, read_config(context.params)
 
 
-@pytest.mark.parametrize("plan", [PLAIN, ODD, FIXED], ids=["plain", "odd", "fixed"])
+@pytest.mark.parametrize(
+    "plan", [PLAIN, ODD, FIXED, MIXED], ids=["plain", "odd", "fixed", "mixed"]
+)
 def test_the_line_of_a_sweep_gives_its_plan_back(plan: SweepPlan) -> None:
     context, config = typed(sweep_command(plan, 12))
     values, chosen = context.params, given(context)
@@ -68,8 +84,7 @@ def test_the_line_of_a_sweep_gives_its_plan_back(plan: SweepPlan) -> None:
     space = cmd_sweep._space(request.search, chosen)
     config = dataclasses.replace(config, threads=1)
     again = cmd_sweep._plan(config, request, space, "digits", "00")
-    assert set(again.space.ranges) == set(plan.space.ranges)
-    assert dataclasses.replace(again, space=plan.space) == plan
+    assert again == plan
     assert request.trials == 12
 
 
@@ -80,6 +95,22 @@ def test_the_line_of_the_best_is_that_of_its_first_final() -> None:
     assert config == ODD.final_task(3, params, 1).config
 
 
+def test_the_line_of_the_best_names_what_was_chosen() -> None:
+    params: dict[str, Value] = {
+        "head": "soft-argmax", "width": 0.3, "depth": 2, "learning_rate": 0.001,
+        "class_weight": 1.0, "box_weight": 1.0, "batch_size": 16, "jit": "on",
+    }  # fmt: skip
+    best = TrialRow(number=3, status="finished", params=params, value=0.5)
+    words = shlex.split(best_command(MIXED, best))
+    for option, value in (
+        ("head", "soft-argmax"),
+        ("width", "0.3"),
+        ("depth", "2"),
+        ("jit", "on"),
+    ):
+        assert words[words.index(f"--{option}") + 1] == value
+
+
 def test_places_are_named_only_where_they_are_unusual() -> None:
     assert places(Path("bench-runs"), None, "bench") == ""
     assert places(Path("a b"), None, "x") == " --out 'a b' --experiment x"
@@ -87,26 +118,39 @@ def test_places_are_named_only_where_they_are_unusual() -> None:
     assert secret == " --tracking-uri http://host:5000"
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("learning_rate=1e-4..1e-2:log", DEFAULT_SPACE.ranges[0]),
-        (" learning-rate=1e-4..0.01:log ", DEFAULT_SPACE.ranges[0]),
-        ("batch_size=16..64:16", Range(name="batch_size", low=16, high=64, step=16)),
-        ("box_weight=0.5..2", Range(name="box_weight", low=0.5, high=2)),
-        ("box_weight=.5..2.", Range(name="box_weight", low=0.5, high=2.0)),
-        ("box_weight=0...5", Range(name="box_weight", low=0, high=0.5)),
-    ],
-)
-def test_ranges_are_read_as_they_are_typed(text: str, expected: Range) -> None:
-    assert parse_range(text) == expected
+def test_axes_are_added_to_the_default_space_in_the_order_of_the_fields() -> None:
+    width, depth = "width=0.25..1", "depth=1,2"
+    space = cmd_sweep._space((depth, width), ())
+    assert space.names() == ("width", "depth", "learning_rate", "class_weight", "box_weight")
+    assert cmd_sweep._space((width, depth), ()) == space
+    assert space.axes[2:] == DEFAULT_SPACE.axes
 
 
-@drawn(low=st.floats(1e-6, 1.0), high=st.floats(1.5, 9.0), log=st.booleans())
-def test_printed_ranges_are_read_back_to_the_last_digit(
-    low: float, high: float, log: bool
-) -> None:
-    space = SearchSpace(ranges=(Range(name="learning_rate", low=low, high=high, log=log),))
-    line = sweep_command(dataclasses.replace(PLAIN, space=space), 1)
-    context, _ = typed(line)
-    assert tuple(map(parse_range, context.params["search"])) == space.ranges
+def test_an_axis_replaces_that_of_its_field() -> None:
+    space = cmd_sweep._space(("class_weight=1,2",), ())
+    assert space.names() == DEFAULT_SPACE.names()
+    assert space.axes[1] == Choice(name="class_weight", values=(1.0, 2.0))
+
+
+def test_what_is_fixed_is_not_searched() -> None:
+    fixed = {"learning_rate", "class_weight", "box_weight", "trials"}
+    assert cmd_sweep._space(("depth=1,2",), fixed).names() == ("depth",)
+    with pytest.raises(UsageError, match="every field of the default space is fixed"):
+        cmd_sweep._space((), fixed)
+    with pytest.raises(UsageError, match=r"`depth` is either searched or fixed.*--depth"):
+        cmd_sweep._space(("depth=1,2",), {"depth"})
+
+
+def test_a_field_is_searched_in_one_way() -> None:
+    with pytest.raises(UsageError, match="`depth` must be searched in one way"):
+        cmd_sweep._space(("depth=1,2", "depth=1..4"), ())
+
+
+def test_a_sweep_over_backbones_is_not_named_after_one() -> None:
+    request = cmd_sweep.Request(
+        trials=1, name=None, search=(), trial_epochs=None, trial_examples=None, final_seeds=0,
+        sampler="tpe", pruner="none", workers=None, report=False,
+    )  # fmt: skip
+    space = cmd_sweep._space(("backbone=readme-cnn,notebook-cnn",), ())
+    plan = cmd_sweep._plan(PLAIN.base, request, space, "digits", "00")
+    assert plan.name.startswith("backbones-digits-")

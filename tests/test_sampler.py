@@ -4,11 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sweeps.axes import Choice, Range
 from sweeps.sampler import Guide, Judge, TrialRow, guide, propose, warmup_epochs
-from sweeps.space import DEFAULT_SPACE, Range, SearchSpace
+from sweeps.space import DEFAULT_SPACE, SearchSpace
 
 SPACE = SearchSpace(
-    ranges=(*DEFAULT_SPACE.ranges, Range(name="batch_size", low=16, high=64, step=16))
+    axes=(
+        *DEFAULT_SPACE.axes,
+        Range(name="batch_size", low=16, high=64, step=16),
+        Choice(name="depth", values=(3, 1, 2)),
+        Choice(name="width", values=(0.5, 1.0, 4.0)),
+        Choice(name="head", values=("dense", "soft-argmax")),
+    )
 )
 
 
@@ -77,6 +84,11 @@ def test_proposals_lie_in_the_space():
         assert 0.1 <= params["box_weight"] <= 100
         assert params["batch_size"] in (16, 32, 48, 64)
         assert isinstance(params["batch_size"], int)
+        assert params["depth"] in (1, 2, 3)
+        assert isinstance(params["depth"], int)
+        assert params["width"] in (0.5, 1.0, 4.0)
+        assert isinstance(params["width"], float)
+        assert params["head"] in ("dense", "soft-argmax")
 
 
 def test_tpe_comes_closer_to_the_best_than_chance():

@@ -1,5 +1,6 @@
 import json
 import os
+from pathlib import Path
 
 import optuna
 import pytest
@@ -9,13 +10,24 @@ from harness.config import RunConfig
 from harness.errors import StoreError, SweepError, UsageError
 from harness.record import EpochPoint, Measure, RunRecord
 from harness.store import Store
+from sweeps.axes import Choice, Range
 from sweeps.lock import hold_lock
-from sweeps.plan import read_plan, settle_plan
+from sweeps.plan import SweepPlan, read_plan, settle_plan
 from sweeps.sampler import TrialRow
-from sweeps.space import DEFAULT_SPACE, Range, SearchSpace
+from sweeps.space import DEFAULT_SPACE, SearchSpace
 from sweeps.study import JOURNAL_FILE, SweepStudy, best_row, load_table
 
 PLAN = toy_plan()
+GOLDEN = Path(__file__).parent / "golden" / "sweep.v1.json"
+MIXED = SearchSpace(
+    axes=(
+        Choice(name="head", values=("soft-argmax", "pooled", "dense")),
+        Choice(name="width", values=(1.0, 0.5, 0.25)),
+        Choice(name="depth", values=(1, 2, 3)),
+        Choice(name="batch_size", values=(16, 32, 64)),
+        Range(name="learning_rate", low=1e-4, high=0.1, log=True),
+    )
+)
 PARAMS = {"learning_rate": 0.001, "class_weight": 2.0, "box_weight": 3.0}
 
 
@@ -137,6 +149,33 @@ def test_a_plan_is_found_again_as_it_was(tmp_path):
     assert read_plan(tmp_path) == plan
 
 
+def test_a_mixed_plan_is_found_again_as_it_was(tmp_path):
+    plan = toy_plan(space=MIXED)
+    assert settle_plan(plan, tmp_path) is False
+    assert settle_plan(plan, tmp_path) is True
+    assert read_plan(tmp_path) == plan
+
+
+def test_the_golden_plan_of_version_1_is_read():
+    """Written before there were choices, and before width, depth and heads."""
+    plan = SweepPlan.from_json(json.loads(GOLDEN.read_text(encoding="utf-8")))
+    batches = Range(name="batch_size", low=16, high=64, step=16)
+    assert plan.space == SearchSpace(axes=(*DEFAULT_SPACE.axes, batches))
+    assert plan.base == RunConfig(epochs=60, dataset="digits", threads=1)
+    assert (plan.trial_overrides, plan.finals) == ({"epochs": 18, "train_examples": None}, 3)
+
+
+def test_params_keep_their_types_on_disk(tmp_path):
+    plan = toy_plan(space=MIXED)
+    params = {"head": "pooled", "width": 1.0, "depth": 2, "batch_size": 32, "learning_rate": 0.01}
+    study = SweepStudy(plan, tmp_path)
+    study.begin(0, params)
+    study.end(0, record(0))
+    (found,) = SweepStudy(plan, tmp_path).rows()
+    assert found.params == params
+    assert {n: type(v) for n, v in found.params.items()} == {n: type(params[n]) for n in params}
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -146,15 +185,23 @@ def test_a_plan_is_found_again_as_it_was(tmp_path):
         ({"base": RunConfig(epochs=9)}, r"`base.epochs` is 9 \(was 6\)"),
         ({"trial_overrides": {"epochs": 3}}, r"`trial_overrides.epochs` is 3 \(was None\)"),
         (
-            {"space": SearchSpace(ranges=DEFAULT_SPACE.ranges[1:])},
+            {"space": SearchSpace(axes=DEFAULT_SPACE.axes[1:])},
             r"`space.learning_rate` is None",
         ),
         (
             {
                 "space": SearchSpace(
-                    ranges=(
+                    axes=(*DEFAULT_SPACE.axes, Choice(name="depth", values=(1, 2)))
+                )
+            },
+            r"`space.depth` is {'values': \[1, 2\]} \(was None\)",
+        ),
+        (
+            {
+                "space": SearchSpace(
+                    axes=(
                         Range(name="learning_rate", low=1e-5, high=1e-2, log=True),
-                        *DEFAULT_SPACE.ranges[1:],
+                        *DEFAULT_SPACE.axes[1:],
                     )
                 )
             },
@@ -183,6 +230,17 @@ def test_another_plan_is_refused_and_the_difference_named(tmp_path, change, word
         ({"trial_overrides": {"learning_rate": 0.1}}, "`learning_rate` is set by the sweep"),
         ({"trial_overrides": {"evaluate_test": True}}, "`evaluate_test` is set by the sweep"),
         ({"final_overrides": {"epochs": 0}}, "`epochs` must be at least 1"),
+        (
+            {
+                "space": SearchSpace(
+                    axes=(
+                        Choice(name="class_weight", values=(1, 0)),
+                        Choice(name="box_weight", values=(0, 1)),
+                    )
+                )
+            },
+            "must not both be 0",
+        ),
     ],
 )
 def test_unfit_plans_are_refused(change, words):
