@@ -33,7 +33,7 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 SECTIONS = {
     "Measure": ("run", "sweep"),
     "Look": ("report", "ui", "status"),
-    "Know": ("list", "data"),
+    "Know": ("list", "check", "data"),
     "Keep": ("sync",),
 }
 """How `bench --help` groups the commands."""
@@ -174,7 +174,7 @@ def sync(**values: Any) -> None:
 
 @bench.group(name="list")
 def list_group() -> None:
-    """List what can be chosen: backbones, strategies, datasets."""
+    """List what can be chosen: backbones, heads, strategies, datasets."""
 
 
 @list_group.command(name="backbones")
@@ -183,6 +183,14 @@ def list_backbones() -> None:
     from architectures import registry
 
     _table([(entry.name, entry.summary or f"from {entry.owner}") for entry in registry.entries()])
+
+
+@list_group.command(name="heads")
+def list_heads() -> None:
+    """List the heads, which turn features into class and box."""
+    from architectures.builtin import HEADS
+
+    _table(list(HEADS.items()))
 
 
 @list_group.command(name="strategies")
@@ -199,6 +207,23 @@ def list_datasets() -> None:
     from harness.datasets import DATASETS
 
     _table(list(DATASETS.items()))
+
+
+@bench.command()
+@click.argument("names", nargs=-1, required=True, metavar="BACKBONE...")
+def check(names: tuple[str, ...]) -> None:
+    """Check that backbones keep the contract, and say how to mend those that do not.
+
+    Builds each on scenes of 75x75 and other sizes, and checks shapes, seeds, saving, gradients,
+    mixed precision, XLA and two replicas. Exit code 1 if a check fails.
+    """
+    from architectures import registry
+
+    for name in names:
+        registry.check_name(name)
+    from harness import cmd_check
+
+    cmd_check.check(names)
 
 
 @bench.group()

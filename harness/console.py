@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from time import perf_counter
 
 from rich.console import Console, RenderableType
@@ -38,13 +38,17 @@ def note(text: str) -> None:
 
 
 @contextlib.contextmanager
-def waiting(text: str) -> Iterator[None]:
-    """Show that something slow goes on, such as importing TensorFlow."""
+def waiting(text: str) -> Iterator[Callable[[str], None]]:
+    """Show that something slow goes on, such as importing TensorFlow.
+
+    Yields:
+        A function that changes the text.
+    """
     if console.is_terminal:
-        with console.status(text):
-            yield
+        with console.status(text) as status:
+            yield status.update
     else:
-        yield
+        yield lambda _text: None
 
 
 @contextlib.contextmanager

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from architectures import contract
 from architectures.registry import Backbone, ImageShape
@@ -66,6 +69,36 @@ class Forgetful(layers.Layer):
 
     def call(self, x: Any) -> Any:
         return x * self.factor
+
+
+class Growing(layers.Layer):
+    """A layer that blows its input up in training, ten times more each step."""
+
+    def build(self, _shape: Any) -> None:
+        self.scale = self.add_weight(shape=(), initializer="ones", trainable=False)
+
+    def call(self, x: Any, *, training: bool = False) -> Any:
+        if training:
+            self.scale.assign(self.scale * 10)
+        return x * self.scale
+
+
+class OutsideTheGraph(layers.Layer):
+    """A layer that asks NumPy, which no compiler can follow."""
+
+    def call(self, x: Any) -> Any:
+        ones = tf.numpy_function(np.ones_like, [x], x.dtype)
+        ones.set_shape(x.shape)
+        return x * tf.stop_gradient(ones)
+
+
+def for_8_pixels_only(image_shape: ImageShape) -> keras.Model:
+    inputs = keras.Input(image_shape)
+    return keras.Model(inputs, layers.Dense(5)(layers.Reshape((64,))(inputs)))
+
+
+def deaf_to_width(image_shape: ImageShape, *, width: float = 1.0) -> keras.Model:
+    return GOOD(image_shape)
 
 
 def own_generator(x: Any) -> Any:
@@ -133,11 +166,79 @@ def test_good_ones_pass(good: Backbone, check: contract.Check) -> None:
             ),
             "smallest images, 4 x 4, but: .* Raise min_image_px",
         ),
+        (
+            contract.check_image_sizes,
+            backbone(for_8_pixels_only),
+            r"must build for images of shape \(29, 18, 1\) too, but: .* Derive every size",
+        ),
+        (contract.check_options, backbone(deaf_to_width), "width=0.5 builds the same network"),
+        (
+            contract.check_learns,
+            following(lambda x: Growing()(layers.Dense(5)(x))),
+            "10 steps of Adam .* must lower the loss, but it went from",
+        ),
+        (
+            contract.check_mixed_precision,
+            following(lambda x: layers.Dense(5, dtype="float32")(x)),
+            "features under mixed_bfloat16 must be bfloat16, got float32",
+        ),
+        (
+            contract.check_mixed_precision,
+            # (1000 y)^2 is too large for float16, not for bfloat16.
+            following(lambda x: ops.sqrt(ops.square(1e3 * layers.Dense(5)(x)) + 1) / 1e3),
+            "gradients under mixed_float16 must be finite",
+        ),
+        (
+            contract.check_xla,
+            following(lambda x: OutsideTheGraph()(layers.Dense(5)(x))),
+            "XLA must compile it, but it raised InvalidArgumentError",
+        ),
+        (
+            contract.check_replicas,
+            following(lambda x: (y := layers.Dense(5)(x)) - ops.mean(y, axis=0, keepdims=True)),
+            "gradients in two replicas must be the same, but that of",
+        ),
     ],
 )
 def test_a_faulty_one_is_found(check: contract.Check, faulty: Backbone, words: str) -> None:
     with pytest.raises(PluginError, match=words):
         check(faulty, SHAPE)
+
+
+def test_running_all_checks_goes_on_after_a_fault() -> None:
+    def odd(image_shape: ImageShape) -> keras.Model:
+        if image_shape[0] != image_shape[1]:
+            raise ZeroDivisionError("odd")
+        return GOOD(image_shape)
+
+    results = list(contract.run(backbone(odd), SHAPE))
+    assert [f"check_{r.name}" for r in results] == [c.__name__ for c in contract.CHECKS]
+    assert [r.name for r in results if r.fault] == ["image_sizes"]
+    assert all(r.seconds > 0 and r.requirement.endswith(".") for r in results)
+
+
+def test_replicas_need_two_devices() -> None:
+    script = """
+from architectures import contract
+from architectures.registry import Backbone
+from harness.errors import UsageError
+import keras
+def build(shape):
+    x = keras.Input(shape)
+    return keras.Model(x, keras.layers.Flatten()(x))
+net = Backbone(name="net", function=build, location="a:b")
+for attempt in (lambda: contract.check_replicas(net, (8, 8, 1)), contract.prepare):
+    try:
+        attempt()
+    except UsageError as error:
+        print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120
+    )
+    first, second = done.stdout.splitlines()
+    assert "needs two logical CPU devices, found one. Call contract.prepare()" in first
+    assert "must run before TensorFlow's first operation" in second
 
 
 def test_every_check_says_what_must_hold() -> None:
