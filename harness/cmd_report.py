@@ -161,4 +161,4 @@ def _importances(plan: SweepPlan, records: Sequence[RunRecord]) -> dict[str, flo
         if record.status == "finished" and value is not None:
             values = record.config.to_json()
             results.append(({name: values[name] for name in plan.space.names()}, value))
-    return importances(plan.space, results)  # type: ignore[arg-type]  # searched fields are numbers
+    return importances(plan.space, results)  # type: ignore[arg-type]  # what is searched is set

@@ -15,11 +15,13 @@ from toy_sweep import sweep, toy_plan
 
 from harness.errors import BenchError, InterruptedRun, StoreError, SweepError, UsageError
 from harness.store import Store
+from sweeps.axes import Choice, Range
 from sweeps.coordinator import run_sweep
 from sweeps.listeners import EpochDone, RunEnded, RunStarted, SweepOpened, WorkerDied
 from sweeps.lock import hold_lock
 from sweeps.plan import settle_plan
 from sweeps.pool import LocalPool
+from sweeps.space import DEFAULT_SPACE, SearchSpace
 from sweeps.study import JOURNAL_FILE, SweepStudy, load_table
 
 pytestmark = pytest.mark.slow
@@ -64,6 +66,31 @@ def test_every_row_ends_and_some_are_pruned(undisturbed):
 @pytest.mark.parametrize("workers", [2, 3, 4])
 def test_workers_and_delays_do_not_change_the_table(store, undisturbed, workers):
     assert sweep(store, PLAN, total=N, workers=workers, delay_s=0.02).trials == undisturbed
+
+
+def test_a_mixed_space_gives_one_table_and_fails_only_what_cannot_be_built(store):
+    plan = toy_plan(
+        space=SearchSpace(
+            axes=(
+                Choice(name="head", values=("pooled", "dense", "soft-argmax")),
+                Range(name="width", low=0.25, high=4.0, log=True),
+                Choice(name="depth", values=(1, 2, 3)),
+                *DEFAULT_SPACE.axes,
+                Choice(name="batch_size", values=(16, 32, 64)),
+            )
+        )
+    )
+    tables = [
+        sweep(Store(store.root / str(workers)), plan, total=N, workers=workers, delay_s=0.01)
+        for workers in (1, 2, 4)
+    ]
+    rows = tables[0].trials
+    assert [table.trials for table in tables[1:]] == [rows, rows]
+    unbuildable = {row.number for row in rows if row.params["depth"] == 3}
+    assert unbuildable
+    assert {row.number for row in rows if row.status == "failed"} == unbuildable
+    assert all("needs a map" in rows[number].reason for number in unbuildable)
+    assert {record.config.head for record in tables[0].finals} == {tables[0].best.params["head"]}
 
 
 def test_growing_in_steps_does_not_change_the_table(store, undisturbed):

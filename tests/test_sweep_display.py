@@ -14,9 +14,11 @@ from harness import sweep_display
 from harness.config import RunConfig
 from harness.record import EpochPoint, Measure, RunRecord
 from harness.sweep_display import SweepDisplay, sparkline, trial_table
+from sweeps.axes import Choice, Value
 from sweeps.listeners import EpochDone, RunEnded, RunStarted, SweepOpened, WorkerDied
 from sweeps.plan import SweepPlan, Task
 from sweeps.sampler import TrialRow
+from sweeps.space import DEFAULT_SPACE, SearchSpace
 
 PLAN = SweepPlan(
     name="a-name-that-is-long-enough-to-break-many-a-line-on-a-narrow-terminal",
@@ -192,6 +194,18 @@ def test_finals_get_a_bar_once_trials_are_done(terminal: Screen) -> None:
 def test_bars_rise_with_the_score() -> None:
     assert sparkline([0.0, 0.5, 1.0]) == "▁▅█"
     assert len(sparkline([0.5] * 99)) == 30
+
+
+def test_values_that_were_chosen_are_shown_as_they_are_typed() -> None:
+    axes = (Choice(name="head", values=("dense", "soft-argmax")),
+            Choice(name="depth", values=(1, 2)), Choice(name="batch_size", values=(64, 100_000)),
+            *DEFAULT_SPACE.axes)  # fmt: skip
+    plan = dataclasses.replace(PLAN, space=SearchSpace(axes=axes))
+    params: dict[str, Value] = {"head": "soft-argmax", "depth": 2, "batch_size": 100_000, **PARAMS}
+    row = TrialRow(number=0, params=params, status="finished", value=0.5)
+    shown = trial_table(plan, [row], title="best")
+    cells = [next(iter(column.cells)) for column in shown.columns]
+    assert cells[2:] == ["soft-argmax", "2", "100000", "0.001235", "1", "12.5"]
 
 
 def test_the_table_ranks_and_shows_the_best_five() -> None:

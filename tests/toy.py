@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.config import RunConfig
+from harness.errors import UsageError
 from harness.record import EpochPoint, Measure, RunRecord, Status
 from harness.store import Store
 
@@ -58,11 +59,19 @@ def execute(job: Mapping[str, Any], on_epoch: Callable[[EpochPoint], bool]) -> R
 
 
 def score(config: RunConfig, epoch: int) -> float:
-    """Return a curve that rises over epochs; best at rate 1e-3 and weights 1 and 10."""
+    """Return a curve that rises over epochs; best at rate 1e-3, weights 1 and 10 and width 1.
+
+    Raises:
+        UsageError: the network cannot be built: a depth of 3.
+    """
+    if config.depth == 3:
+        raise UsageError("a head needs a map, but depth 3 leaves none")
     distance = (
         (math.log10(config.learning_rate) + 3) ** 2
         + math.log10(config.class_weight) ** 2
         + (math.log10(config.box_weight) - 1) ** 2
+        + math.log2(config.width or 1) ** 2
+        + 0.5 * (config.head == "pooled")
     )
     seeded = random.Random(config.seed).random() * 0.01
     return math.exp(-distance) * (1 - math.exp(-epoch / 3)) + seeded
