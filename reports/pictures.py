@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.config import RunConfig, knobs
 from harness.record import ModelFacts
 from reports.compare import Comparison, Table
 from reports.diagram import layers_plot
@@ -72,7 +73,7 @@ def choose_pictures(
             )
             for place, search in enumerate(comparison.searches, 1)
         ),
-        networks=_networks(evidence),
+        networks=_networks(comparison, by_id, evidence),
     )  # fmt: skip
 
 
@@ -136,13 +137,40 @@ def _untested_pictures(
     )
 
 
-def _networks(evidence: Sequence[Evidence]) -> tuple[Titled, ...]:
-    """Return a layer diagram for each backbone that some run describes."""
+def _networks(
+    comparison: Comparison, by_id: Mapping[str, Evidence], evidence: Sequence[Evidence]
+) -> tuple[Titled, ...]:
+    """Return the layer diagram of each network that was tested, and one of each other backbone.
+
+    Trials that searched width or depth may have as many networks as there are trials: only the
+    best of them is drawn.
+    """
+    ranked = [run_id for board in comparison.tables for row in board.contenders
+              for run_id in row.run_ids]  # fmt: skip
+    best = [search.best.run_id for search in comparison.searches if search.best is not None]
+    rest = sorted(evidence, key=lambda e: (e.record.config.backbone, e.record.run_id))
     models: dict[str, ModelFacts] = {}
-    for item in sorted(evidence, key=lambda e: (e.record.config.backbone, e.record.run_id)):
-        if item.record.model is not None:
-            models.setdefault(item.record.config.backbone, item.record.model)
+    drawn: set[str] = set()
+    for item in [*(by_id[run_id] for run_id in ranked), *(by_id[r] for r in best), *rest]:
+        config, model = item.record.config, item.record.model
+        tested = item.record.run_id in ranked
+        if model is not None and (tested or config.backbone not in drawn):
+            models.setdefault(_network_name(config), model)
+            drawn.add(config.backbone)
     return tuple(
-        Titled(title=backbone, plot=layers_plot(model, backbone=backbone, name=f"layers-{place}"))
-        for place, (backbone, model) in enumerate(list(models.items())[:_MOST_NETWORKS], 1)
+        Titled(title=network, plot=layers_plot(model, backbone=network, name=f"layers-{place}"))
+        for place, (network, model) in enumerate(list(models.items())[:_MOST_NETWORKS], 1)
     )
+
+
+def _network_name(config: RunConfig) -> str:
+    """Return the backbone with what was set of the network beside it."""
+    default = RunConfig()
+    names = [name for name, knob in knobs().items() if knob.group == "Model"]
+    values = {name: getattr(config, name) for name in names if name != "backbone"}
+    apart = [
+        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
+        for name, value in values.items()
+        if value != getattr(default, name)
+    ]
+    return " ".join([config.backbone, *apart])

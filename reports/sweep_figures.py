@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,12 @@ STATUSES = ("finished", "pruned", "failed", "interrupted")
 _COLOURS = dict(zip(STATUSES, (BLUE, ORANGE, VERMILION, GREY), strict=True))
 _MARKERS = dict(zip(STATUSES, ("o", "v", "X", "s"), strict=True))
 _WEIGHT_RATIO = "box_weight / class_weight"
+
+_FEW = 8
+"""A panel has room for so many strips, one for each value of a field."""
+
+_PANEL_CHARACTERS = 32
+"""Letters below a third of a figure as wide as `WIDTH_IN`."""
 
 
 def trial_table(search: Search) -> pd.DataFrame:
@@ -86,7 +93,8 @@ def fields_plot(search: Search, *, name: str) -> Plot | Omitted:
         alt=f"Validation score of sweep {search.name} over {fields}",
         caption=f"Validation score over {', '.join(map(code, search.varied))} "
         "(finished and pruned trials; logarithmic axes and colours where values span "
-        "more than a factor of ten).",
+        "more than a factor of ten). Where a field takes a few values, each has a strip: n trials "
+        "scored, the bar is the median of those that finished.",
         table=table,
         draw=draw_fields,
     )
@@ -110,14 +118,17 @@ def draw_fields(table: pd.DataFrame) -> Figure:
         axes.set(xlabel=field, ylabel="validation score")
     for axes in grid[:, 1:].flat:
         axes.set_ylabel("")
-    handles, labels = grid.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(handles))
+    entries: dict[str, Any] = {}
+    for axes in grid.flat:
+        handles, labels = axes.get_legend_handles_labels()
+        entries = dict(zip(labels, handles, strict=True)) | entries
+    figure.legend(entries.values(), entries, loc="outside upper center", ncols=len(entries))
     return figure
 
 
 def _draw_field(figure: Figure, axes: Axes, table: pd.DataFrame, field: str) -> None:
-    if not pd.api.types.is_numeric_dtype(table[field]):
-        _draw_names(axes, table, field)
+    if _few_values(table[field]):
+        _draw_choice(axes, table, field)
         return
     if _spans_decades(table[field]):
         axes.set_xscale("log")
@@ -143,13 +154,36 @@ def _draw_field(figure: Figure, axes: Axes, table: pd.DataFrame, field: str) -> 
     bar.ax.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _draw_names(axes: Axes, table: pd.DataFrame, field: str) -> None:
-    """Draw scores over names; points are moved apart by trial number, never by chance."""
-    names = sorted(set(table[field].astype(str)))
-    places = table[field].astype(str).map(names.index) + (table["trial"] % 5 - 2) * 0.06
+def _few_values(values: pd.Series) -> bool:
+    """Tell whether a field took a few separate values rather than any in a range."""
+    if not pd.api.types.is_numeric_dtype(values):
+        return True
+    few = values.nunique() <= _FEW
+    # Fractions that were drawn from a range never come again.
+    return bool(few and (values.dtype.kind == "i" or 2 * values.nunique() <= len(values)))
+
+
+def _draw_choice(axes: Axes, table: pd.DataFrame, field: str) -> None:
+    """Draw a strip of scores over each value, with the median of what finished there.
+
+    Points are moved apart by trial number, never by chance.
+    """
+    choices = sorted(set(table[field]), key=lambda v: (isinstance(v, str), v))
+    places = table[field].map(choices.index) + (table["trial"] % 7 - 3) * 0.06
     _scatter(axes, table.assign(place=places), x="place")
-    axes.set_xticks(range(len(names)), names, rotation=20 if len(names) > 2 else 0)
-    axes.set_xlim(-0.5, len(names) - 0.5)
+    finished = table[table["status"] == "finished"]
+    medians = finished.groupby(field)["score"].median()
+    at = np.array([choices.index(value) for value in medians.index])
+    axes.hlines(medians, at - 0.3, at + 0.3, color="black", lw=2, zorder=4,
+                label="median of finished")  # fmt: skip
+    counts = table[field].value_counts()
+    names = [f"{value:g}" if isinstance(value, float) else str(value) for value in choices]
+    labels = [f"{n}\nn = {counts[value]}" for n, value in zip(names, choices, strict=True)]
+    crowded = sum(max(6, len(name)) for name in names) > _PANEL_CHARACTERS
+    axes.set_xticks(range(len(choices)), labels, rotation=30 if crowded else 0,
+                    ha="right" if crowded else "center")  # fmt: skip
+    axes.set_xlim(-0.5, len(choices) - 0.5)
+    axes.grid(visible=False, axis="x")
 
 
 def _colour_field(table: pd.DataFrame, field: str) -> str | None:

@@ -168,6 +168,74 @@ def test_a_search_over_names_is_drawn(tmp_path: Path) -> None:
     picture(fields_plot(search, name="fields"), width_px=825)
 
 
+def mixed_search(folder: Path) -> Search:
+    """A search over names, whole numbers, recurring and fresh fractions; trial 3 failed."""
+    heads, sizes, rates = ("dense", "soft-argmax"), (16, 64), (0.001, 0.01)
+    runs = [
+        fabricate(
+            folder, f"t{n}", role="trial", sweep="s", trial=n,
+            status="pruned" if n == 2 else "failed" if n == 3 else "finished",
+            reason="why" if n in (2, 3) else None, accuracy=0.5 + 0.05 * n,
+            config=RunConfig(
+                dataset="mnist", head=heads[n % 2], depth=1 + n % 3, batch_size=sizes[n // 4],
+                learning_rate=rates[n % 2], width=0.3 + 0.01 * n,
+            ),
+        )
+        for n in range(8)
+    ]  # fmt: skip
+    (search,) = compare(load(*run) for run in runs).searches
+    return search
+
+
+def test_a_mixed_search_is_drawn_by_kind_of_field(tmp_path: Path) -> None:
+    plot = fields_plot(mixed_search(tmp_path), name="fields")
+    picture(plot)
+    assert isinstance(plot, Plot)
+    panels = {axes.get_xlabel(): axes for axes in plot.draw(plot.table).axes}
+    assert list(panels)[:5] == ["head", "width", "depth", "learning_rate", "batch_size"]
+
+    def strips(field: str) -> list[str]:
+        return [label.get_text() for label in panels[field].get_xticklabels()]
+
+    # Trials 0 to 7 without 3, which never scored: even ones are dense, odd ones 1, 5 and 7 not.
+    assert strips("head") == ["dense\nn = 4", "soft-argmax\nn = 3"]
+    assert strips("depth") == ["1\nn = 2", "2\nn = 3", "3\nn = 2"]
+    assert strips("batch_size") == ["16\nn = 3", "64\nn = 4"]
+    assert strips("learning_rate") == ["0.001\nn = 4", "0.01\nn = 3"]
+    assert "n =" not in "".join(strips("width"))
+
+
+def test_the_bar_of_a_strip_is_the_median_of_what_finished(tmp_path: Path) -> None:
+    search = mixed_search(tmp_path)
+    plot = fields_plot(search, name="fields")
+    assert isinstance(plot, Plot)
+    axes = plot.draw(plot.table).axes[0]
+    score = {trial.number: trial.score for trial in search.trials if trial.score is not None}
+    # Of the dense ones 0, 4 and 6 finished, of the others 1, 5 and 7.
+    (bars,) = (c for c in axes.collections if c.get_label() == "median of finished")
+    ends = [np.asarray(path.vertices) for path in bars.get_paths()]
+    drawn = {round(each[:, 0].mean()): each[0, 1] for each in ends}
+    assert drawn == {
+        0: pytest.approx(sorted(score[n] for n in (0, 4, 6))[1]),
+        1: pytest.approx(sorted(score[n] for n in (1, 5, 7))[1]),
+    }
+
+
+def test_many_names_are_drawn_aslant(tmp_path: Path) -> None:
+    names = [f"a-rather-long-name-{n}" for n in range(10)]
+    runs = [
+        fabricate(tmp_path, f"t{n}", config=RunConfig(backbone=name, dataset="mnist"),
+                  role="trial", sweep="s", trial=n)
+        for n, name in enumerate(names)
+    ]  # fmt: skip
+    (search,) = compare(load(*run) for run in runs).searches
+    plot = fields_plot(search, name="fields")
+    picture(plot, width_px=825)
+    assert isinstance(plot, Plot)
+    labels = plot.draw(plot.table).axes[0].get_xticklabels()
+    assert {label.get_rotation() for label in labels} == {30}
+
+
 def test_all_trials_failed_is_still_a_picture(tmp_path: Path) -> None:
     runs = [
         fabricate(tmp_path, f"t{n}", config=RunConfig(learning_rate=10.0**-n), role="trial",

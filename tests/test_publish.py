@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -50,6 +51,31 @@ def test_a_whole_report(tmp_path: Path) -> None:
         assert {len(row) for row in rows} == {len(rows[0])}
     assert "Made at 2026-01-02." in text
     assert "bench sweep --trials 20" in text
+
+
+def test_a_search_over_networks_shows_the_one_that_was_tested(tmp_path: Path) -> None:
+    # Five widths were tried; the second was the best and is tested, the plain net stands beside.
+    plain = RunConfig(dataset="mnist")
+    runs = [
+        fabricate(tmp_path / "runs", f"t{n}", role="trial", sweep="s", trial=n,
+                  accuracy=0.9 if n == 1 else 0.5,
+                  config=dataclasses.replace(plain, width=0.2 + n / 10, head="soft-argmax"))
+        for n in range(5)
+    ]  # fmt: skip
+    searched = publish(runs, tmp_path / "searched", title="T").path.read_text("utf-8")
+    assert networks(searched) == ["notebook-cnn head=soft-argmax width=0.3"]
+    best = dataclasses.replace(runs[1][0].config, seed=1)
+    runs += [
+        fabricate(tmp_path / "runs", "f", role="final", sweep="s", trial=1, config=best),
+        fabricate(tmp_path / "runs", "r", config=plain, accuracy=0.3),
+    ]
+    tested = publish(runs, tmp_path / "tested", title="T").path.read_text("utf-8")
+    assert networks(tested) == ["notebook-cnn head=soft-argmax width=0.3", "notebook-cnn"]
+
+
+def networks(text: str) -> list[str]:
+    _, _, part = text.partition("## Networks")
+    return re.findall("^### (.+)$", part.partition("\n## ")[0], re.MULTILINE)
 
 
 def test_the_same_runs_give_the_same_bytes(tmp_path: Path, runs: Runs) -> None:
