@@ -200,10 +200,13 @@ def trial_table(plan: SweepPlan, rows: Sequence[TrialRow], *, title: str) -> Tab
     table = Table(title=title, title_justify="left")
     table.add_column("trial", justify="right")
     table.add_column(plan.objective, justify="right")
-    for name in plan.space.names():
-        table.add_column(name, justify="right")
+    names = plan.space.names()
+    for name in names:
+        # Many columns leave each only a few letters: then a name goes on in the next line.
+        heading = name.replace("_", "_\n") if len(names) > 3 else name
+        table.add_column(heading, justify="right", overflow="fold")
     for row in _best(plan, rows)[:BEST_SHOWN]:
-        params = [_value_text(row.params[name]) for name in plan.space.names()]
+        params = [_value_text(row.params[name]) for name in names]
         table.add_row(str(row.number), f"{row.value:.4f}", *params)
     return table
 

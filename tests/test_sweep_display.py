@@ -206,6 +206,10 @@ def test_values_that_were_chosen_are_shown_as_they_are_typed() -> None:
     shown = trial_table(plan, [row], title="best")
     cells = [next(iter(column.cells)) for column in shown.columns]
     assert cells[2:] == ["soft-argmax", "2", "100000", "0.001235", "1", "12.5"]
+    narrow = Console(file=io.StringIO(), width=80, color_system=None)
+    with narrow.capture() as drawn:
+        narrow.print(shown)
+    assert all(cell in drawn.get() for cell in ["learning_ ", *cells])
 
 
 def test_the_table_ranks_and_shows_the_best_five() -> None:
