@@ -6,6 +6,7 @@ that does the work.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -17,6 +18,7 @@ from typing import Any
 import click
 
 from harness import __version__
+from harness.config import RunConfig
 from harness.errors import BenchError, InterruptedRun, UsageError
 from harness.options import (
     DEFAULT_OUT,
@@ -25,6 +27,7 @@ from harness.options import (
     given,
     place_options,
     read_config,
+    read_configs,
 )
 from harness.sweep_options import check_sweep_options, sweep_options
 
@@ -68,20 +71,32 @@ def bench() -> None:
 
 
 @bench.command()
-@config_options()
+@click.option(
+    "--backbone", "backbones", multiple=True, default=[RunConfig().backbone], show_default=True,
+    metavar="NAME", help="Network body to train; repeat it to compare several.",
+)  # fmt: skip
+@click.option(
+    "--repeats", type=int, default=1, show_default=True, metavar="N",
+    help="Train each backbone so often, from --seed on with one seed more each time.",
+)  # fmt: skip
+@click.option(
+    "--report/--no-report", "report", default=True, show_default=True,
+    help="Write a report that compares, if there are several runs.",
+)  # fmt: skip
+@config_options(without=("backbone",))
 @data_dir_option
 @place_options
 @click.pass_context
 def run(context: click.Context, /, **values: Any) -> None:
-    """Train and evaluate one configuration.
+    """Train and evaluate one configuration, or several backbones alike.
 
     Validation is measured after each epoch. At the end the sealed test split is opened once for
     the final evaluation; while you tune by hand, leave it shut with --no-test.
     """
-    config = read_config(values)
+    configs = read_configs(values)
     from harness import cmd_run
 
-    cmd_run.run(config, chosen=given(context), **_places(values))
+    cmd_run.run(configs, chosen=given(context), report=values["report"], **_places(values))
 
 
 @bench.command()
@@ -289,6 +304,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run `bench` and exit: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
     signal.signal(signal.SIGTERM, _interrupt)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow reads it when imported
+    # It warns of traces that it finds too many: one for each network of a comparison.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     _allow_local_plugins()
     sys.exit(_exit_code(lambda: bench.main(arguments, prog_name="bench", standalone_mode=False)))
 

@@ -1,16 +1,17 @@
-"""`bench run`: one training, shown as it goes, kept locally and in MLflow."""
+"""`bench run`: one training, or several to compare, shown as they go and kept."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from architectures import registry
+from harness.cmd_report import report as write_report
 from harness.config import RunConfig
 from harness.console import (
     RunProgress,
+    comparison_table,
     console,
     facts_lines,
     note,
@@ -32,43 +33,57 @@ if TYPE_CHECKING:
 
 
 def run(
-    config: RunConfig,
+    configs: Sequence[RunConfig],
     *,
     chosen: Collection[str],
+    report: bool,
     out: Path,
     tracking_uri: str | None,
     experiment: str,
     data_dir: Path | None,
 ) -> None:
-    """Train and evaluate once and show the result.
+    """Train and evaluate each configuration and show the result; compare them if several.
 
     Args:
-        config: what to run; `dataset` may be "auto".
+        configs: what to run, on the same data and devices; `dataset` may be "auto".
         chosen: names of the fields that the user set.
+        report: whether to write a report of several runs.
         out: folder for all results.
         tracking_uri: MLflow store as given, or None.
         experiment: name in MLflow.
         data_dir: folder of MNIST's files as given, or None.
 
     Raises:
-        BenchError: something does not fit, or the run failed.
+        BenchError: something does not fit, or a run failed; then the others were done.
         InterruptedRun: it was stopped; its record says so.
     """
     store = Store(out)
     uri = resolve_uri(tracking_uri, store.root)
     store.check_writable()
     # Read here, to meet damaged files before anything begins; the run reads them again.
-    data = load(config, data_dir, say=say)
-    config = with_data_defaults(config, data.source, chosen)
-    check_step(config, data.n_train)
-    _open_devices(config)
+    data = load(configs[0], data_dir, say=say)
+    configs = [with_data_defaults(config, data.source, chosen) for config in configs]
+    check_step(configs[0], data.n_train)
+    _open_devices(configs, (data.image_px, data.image_px, 1), data.classes)
     with opened_tracker(uri, store, experiment) as tracker:
-        record = _trained(config, store, tracker, data_dir)
-        _show(record, store)
+        records = _all_trained(configs, store, tracker, data_dir)
         with waiting("drawing pictures and sending them to MLflow ..."):
             tracker.flush()
     where = places(out, tracking_uri, experiment)
-    note(f"next: `bench ui{where}` to browse it, `bench report --all{where}` to compare it")
+    done = [record for record in records if record.status == "finished"]
+    if len(configs) > 1:
+        console.print(comparison_table(done))
+    if report and len(done) > 1:
+        write_report(
+            sweeps=(), runs=[record.run_id for record in done], everything=False,
+            to=store.report_dir(f"{done[0].run_id}-and-{len(done) - 1}-more"), out=out,
+            tracking_uri=tracking_uri, experiment=experiment,
+        )  # fmt: skip
+    if len(done) < len(configs):
+        raise BenchError(
+            f"{len(configs) - len(done)} of {len(configs)} runs failed: see the reasons above."
+        )
+    note(f"next: `bench ui{where}` to browse, `bench report --all{where}` to compare every run")
 
 
 def opened_tracker(uri: str, store: Store, experiment: str) -> Tracker:
@@ -86,14 +101,45 @@ def opened_tracker(uri: str, store: Store, experiment: str) -> Tracker:
     return tracker
 
 
-def _open_devices(config: RunConfig) -> None:
-    """Load TensorFlow, open the devices and find the backbone, before anything begins."""
+def _open_devices(
+    configs: Sequence[RunConfig], image_shape: tuple[int, int, int], classes: int
+) -> None:
+    """Load TensorFlow, open the devices and build each network once, before anything begins."""
     with waiting("loading TensorFlow ..."), quiet_stderr():
         from harness.engines import open_devices
+        from harness.model import blueprint, build
 
-        layout = open_devices(config)
-        registry.get(config.backbone)
+        layout = open_devices(configs[0])
+        plans = [blueprint(c, image_shape=image_shape, classes=classes) for c in configs]
+        for plan in dict.fromkeys(plans):
+            build(plan, seed=0)
     note(f"strategy {layout.name} on {', '.join(layout.devices)} ({layout.why})")
+
+
+def _all_trained(
+    configs: Sequence[RunConfig], store: Store, tracker: Tracker, data_dir: Path | None
+) -> list[RunRecord]:
+    """Train one after the other and show each result; of several, one that fails ends none.
+
+    Raises:
+        BenchError: the only run failed.
+        InterruptedRun: one was stopped, and with it those to come.
+    """
+    records = []
+    for number, config in enumerate(configs, start=1):
+        if len(configs) > 1:
+            note(f"run {number} of {len(configs)}: {config.backbone}, seed {config.seed}")
+        record = _trained(config, store, tracker, data_dir)
+        records.append(record)
+        try:
+            _show(record, store, in_full=len(configs) == 1)
+        except InterruptedRun:
+            raise
+        except BenchError as error:
+            if len(configs) == 1:
+                raise
+            say(str(error))
+    return records
 
 
 def _trained(
@@ -138,7 +184,13 @@ def with_data_defaults(config: RunConfig, source: str, chosen: Collection[str]) 
     return dataclasses.replace(config, dataset=source, epochs=epochs)
 
 
-def _show(record: RunRecord, store: Store) -> None:
+def _show(record: RunRecord, store: Store, *, in_full: bool) -> None:
+    """Print what a run measured.
+
+    Raises:
+        BenchError: it failed.
+        InterruptedRun: it was stopped.
+    """
     folder = store.run_dir(record.run_id)
     match record.status:
         case "interrupted":
@@ -147,7 +199,8 @@ def _show(record: RunRecord, store: Store) -> None:
             if record.traceback:
                 note(f"The traceback is in {folder / RECORD_FILE}.")
             raise BenchError(f"The run failed: {record.reason}")
-    console.print(result_table(record))
+    if in_full:
+        console.print(result_table(record))
     for line in facts_lines(record):
         note(line)
     note(f"run {record.run_id} is in {folder}")

@@ -190,6 +190,36 @@ def result_table(record: RunRecord) -> Table:
     return table
 
 
+def comparison_table(records: Iterable[RunRecord]) -> Table:
+    """Return one row for each run, the best score first: of the test split if it was opened."""
+    rows = list(records)
+    opened = all(record.value("test_score") is not None for record in rows)
+    split = "test" if opened else "validation"
+    title = f"runs by score on the {split} split"
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table.add_column("backbone", overflow="fold")
+    titles = [METRICS[n].title for n in ("score", "accuracy", "mean_iou", "images_per_s")]
+    for title in ("seed", *titles, "parameters", "MFLOP"):
+        table.add_column(title, justify="right", no_wrap=True)
+    rows.sort(key=lambda record: record.value(f"{split}_score") or 0.0, reverse=True)
+    for record in rows:
+        quality = [_cell(record, f"{split}_{n}", 3) for n in ("score", "accuracy", "mean_iou")]
+        table.add_row(
+            record.config.backbone,
+            str(record.config.seed),
+            *quality,
+            _cell(record, "images_per_s", METRICS["images_per_s"].digits),
+            f"{record.model.parameters:,}" if record.model else "",
+            _cell(record, "mflops", METRICS["mflops"].digits),
+        )
+    return table
+
+
+def _cell(record: RunRecord, measure: str, digits: int) -> str:
+    value = record.value(measure)
+    return "absent" if value is None else f"{value:,.{digits}f}"
+
+
 def facts_lines(record: RunRecord) -> Sequence[str]:
     """Return throughput, compile time, memory and size of a run in words."""
     lines = []
@@ -198,7 +228,9 @@ def facts_lines(record: RunRecord) -> Sequence[str]:
         extra = "" if compile_s is None else f" (compiled in {compile_s:.1f} s before)"
         lines.append(f"{speed:,.0f} training images/s{extra}")
     if record.model is not None:
-        lines.append(f"{record.model.parameters:,} parameters")
+        mflops = record.value("mflops")
+        cost = "" if mflops is None else f", {mflops:,.1f} MFLOP per image forward"
+        lines.append(f"{record.model.parameters:,} parameters{cost}")
     memory = record.value("peak_rss_mib")
     if memory is not None:
         lines.append(f"peak memory {memory:,.0f} MiB")

@@ -15,6 +15,7 @@ from architectures.builtin import HEADS
 from harness.config import Knob, RunConfig, knobs
 from harness.datasets import DATASETS, EPOCHS, check_dataset
 from harness.devices import STRATEGIES, check_devices, parse_devices, replica_batch
+from harness.errors import UsageError
 from harness.tracking_uri import public_uri
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -80,6 +81,32 @@ def check_config(config: RunConfig) -> None:
             replicas=len(devices),
             strategy=config.strategy,
         )
+
+
+def read_configs(values: Mapping[str, Any]) -> list[RunConfig]:
+    """Build and check a configuration for each of `backbones` and `repeats`.
+
+    All backbones with one seed come before the next seed: a machine that changes while they are
+    timed then changes for all of them.
+
+    Raises:
+        UsageError: a value or name is not allowed, a backbone is named twice, or devices do not
+            fit.
+    """
+    backbones, repeats = values["backbones"], values["repeats"]
+    if repeats < 1:
+        raise UsageError(f"--repeats must be at least 1, got {repeats}.")
+    twice = [name for name in backbones if backbones.count(name) > 1]
+    if twice:
+        raise UsageError(
+            f"Each --backbone must be named once, but {twice[0]!r} is named twice. For several "
+            "seeds use --repeats."
+        )
+    return [
+        read_config({**values, "backbone": name, "seed": values["seed"] + k})
+        for k in range(repeats)
+        for name in backbones
+    ]
 
 
 def place_options(command: Command) -> Command:

@@ -105,7 +105,7 @@ def _folded(body: list[str], title: str, rows: int) -> list[str]:
 
 
 def _reading() -> list[str]:
-    names = (*IMAGE_MEASURES, "images_per_s")
+    names = (*IMAGE_MEASURES, "images_per_s", "mflops")
     lines = ["## How to read this", ""]
     lines += [f"- **{METRICS[name].title}**: {METRICS[name].meaning}." for name in names]
     return [*lines, _VERDICT_MEANING, _CANNOT_SEPARATE, _OPTIMISM, ""]

@@ -29,7 +29,8 @@ class Contender:
         quality: measure name -> estimate on the test split.
         images_per_s: training throughput; absent if the runs were timed on several machines.
         machines: labels of the machines used, see `label_machines`.
-        parameters: number of weights; None if no run says.
+        parameters: number of weights; None if no run says, or they do not agree.
+        mflops: of one image's forward pass; None if no run says, or they do not agree.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Contender:
     images_per_s: Estimate
     machines: tuple[str, ...]
     parameters: int | None
+    mflops: float | None = None
 
 
 def machine_key(machine: Machine) -> tuple[object, ...]:
@@ -134,6 +136,7 @@ def _contender(
     records = [item.record for item in group]
     used = tuple(labels[machine_key(r.machine)][0] for r in records if r.machine is not None)
     sizes = {r.model.parameters for r in records if r.model is not None}
+    costs = {r.value("mflops") for r in records} - {None}
     return Contender(
         name=name,
         rank=0,
@@ -146,6 +149,7 @@ def _contender(
         images_per_s=_throughput(group, machines=len(set(used))),
         machines=tuple(dict.fromkeys(used)),
         parameters=sizes.pop() if len(sizes) == 1 else None,
+        mflops=costs.pop() if len(costs) == 1 else None,
     )
 
 

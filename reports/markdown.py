@@ -126,8 +126,8 @@ def _leaderboard(board: Table, comparison: Comparison, *, several: bool) -> list
     notes = Notes()
     titles = [METRICS[measure].title for measure in IMAGE_MEASURES]
     rows = [_contender_row(row, board, notes) for row in board.contenders]
-    head = ["#", "contender", *titles, "images/s", "parameters", "varied"]
-    lines += table(head, rows, right="rlrrrrrrl")
+    head = ["#", "contender", *titles, "images/s", "parameters", "MFLOP", "varied"]
+    lines += table(head, rows, right="rlrrrrrrrl")
     lines += notes.lines()
     lines += [_interval_note(board), ""]
     if len(board.machines) > 1:
@@ -141,10 +141,9 @@ def _contender_row(row: Contender, board: Table, notes: Notes) -> list[str]:
     speed = cell(row.images_per_s, notes, METRICS["images_per_s"].digits)
     if len(board.machines) > 1 and row.images_per_s.value is not None:
         speed += f"<br>on {row.machines[0]}" if row.machines else "<br>on an unknown machine"
-    if row.parameters is None:
-        size = f"absent{notes.mark('the runs do not say how many, or do not agree')}"
-    else:
-        size = f"{row.parameters:,}"
+    unsaid = "the runs do not say, or do not agree"
+    size = f"absent{notes.mark(unsaid)}" if row.parameters is None else f"{row.parameters:,}"
+    cost = f"absent{notes.mark(unsaid)}" if row.mflops is None else f"{row.mflops:,.1f}"
     varied = what_varied(row.quality["score"])
     if len(row.seeds) == 1:
         varied += " (one seed)"
@@ -154,6 +153,7 @@ def _contender_row(row: Contender, board: Table, notes: Notes) -> list[str]:
         *(cell(row.quality[measure], notes) for measure in IMAGE_MEASURES),
         speed,
         size,
+        cost,
         varied,
     ]
 

@@ -114,6 +114,7 @@ def fabricate(
             measures |= {f"test_{name}": Measure(value=v) for name, v in quality.items()}
         rates = tuple(float(v) for v in rng.normal(images_per_s, 5, len(range(epochs))))
         measures["images_per_s"] = Measure(value=float(np.mean(rates)), samples=rates)
+        measures["mflops"] = Measure(value=21.3)
     reached = {"finished": epochs, "pruned": max(1, epochs // 2)}.get(status, 0)
     record = RunRecord(
         run_id=run_id, role=role, config=config, status=status, sweep=sweep, trial=trial,

@@ -54,6 +54,21 @@ def bench(line: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]
 BAD = [
     # What is asked for has no such name.
     (f"{RUN} --backbone notebok-cnn", 2, "Did you mean 'notebook-cnn'?"),
+    (f"{RUN} --backbone readme-cnn --backbone notbook-cnn", 2, "Did you mean 'notebook-cnn'?"),
+    (f"{RUN} --backbone readme-cnn --backbone readme-cnn", 2, "'readme-cnn' is named twice"),
+    (f"{RUN} --repeats 0", 2, "--repeats must be at least 1"),
+    (f"{RUN} --repeats 2 --seed {2**31 - 1}", 2, "`seed` must be at least 0 and at most"),
+    (f"{RUN} --head soft-argmx", 2, "Did you mean 'soft-argmax'?"),
+    (f"{RUN} --head soft-argmax", 2, "'soft-argmax' needs a backbone that ends in a feature map"),
+    (f"{RUN} --head nowhere:head", 1, "Head 'nowhere:head' cannot be imported"),
+    (f"{RUN} --box-loss l1", 2, "`box_loss` must be one of mse, huber, giou, ciou"),
+    (f"{RUN} --depth 3", 2, "'notebook-cnn' has no `depth` to set. It takes `width`."),
+    (f"{RUN} --width 0", 2, "`width` must be greater than 0"),
+    (f"{RUN} --width nan", 2, "`width` must be greater than 0"),
+    (f"{RUN} --pretrained imagenet", 2, "'notebook-cnn' has no `pretrained` to set"),
+    (f"{RUN} --pretrained cifar", 2, "`pretrained` must be one of none, imagenet"),
+    ("check", 2, "BACKBONE"),
+    ("check notebok-cnn", 2, "Did you mean 'notebook-cnn'?"),
     (f"{RUN} --strategy miror", 2, "Did you mean 'mirrored'?"),
     ("run --dataset minst", 2, "Did you mean 'mnist'?"),
     ("data preview --dataset digit", 2, "Did you mean 'digits'?"),
@@ -61,7 +76,7 @@ BAD = [
     (f"{SWEEP} --pruner medain", 2, "Did you mean 'median'?"),
     (f"{RUN} --jit maybe", 2, "`jit` must be one of off, on"),
     ("swep", 2, "Did you mean 'sweep'?"),
-    (f"{RUN} --epoch 3", 2, "Did you mean '--epochs'?"),
+    (f"{RUN} --epoch 3", 2, "'--epochs'"),
     ("list colours", 2, "colours"),
     ("data preview --split test", 2, "'test' is not one of"),
     # Numbers.
@@ -220,6 +235,7 @@ def test_lists_name_everything(home: Path, capsys: pytest.CaptureFixture[str]) -
     assert "readme-cnn" in bench("list backbones", capsys)[1]
     assert "mirrored" in bench("list strategies", capsys)[1]
     assert "scikit-learn" in bench("list datasets", capsys)[1]
+    assert "soft-argmax" in bench("list heads", capsys)[1]
 
 
 def test_status_of_nothing_says_how_to_start(
@@ -250,7 +266,7 @@ def test_help_explains_every_option_within_80_columns(path: str, command: click.
             assert option.opts[0] in text
     assert "INTEGER" not in text
     assert "FLOAT" not in text
-    assert "..." not in text.replace("COMMAND [ARGS]...", "")
+    assert "..." not in text.replace("COMMAND [ARGS]...", "").replace("BACKBONE...", "")
     assert max(len(line) for line in text.splitlines()) <= 80
 
 
@@ -261,8 +277,9 @@ def test_the_first_steps_keep_their_lines(capsys: pytest.CaptureFixture[str]) ->
 
 def test_every_knob_has_an_option_of_its_name() -> None:
     for name, command in (("run", cli.run), ("sweep", cli.sweep)):
-        names = {param.name for param in command.params}
-        assert set(knobs()) - {"evaluate_test"} <= names, name
+        options = {option for param in command.params for option in param.opts}
+        wanted = {"--" + knob.replace("_", "-") for knob in knobs()}
+        assert wanted - {"--evaluate-test"} <= options, name
 
 
 def test_choices_shown_are_those_of_the_search() -> None:

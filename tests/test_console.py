@@ -10,9 +10,16 @@ from rich.console import Console
 from tracked import record
 
 from harness import console as console_module
-from harness.console import RunProgress, facts_lines, quiet_stderr, result_table
+from harness.config import RunConfig
+from harness.console import (
+    RunProgress,
+    comparison_table,
+    facts_lines,
+    quiet_stderr,
+    result_table,
+)
 from harness.errors import UsageError
-from harness.record import EpochPoint, Measure
+from harness.record import EpochPoint, Measure, ModelFacts
 
 
 def shown(monkeypatch: pytest.MonkeyPatch, *, terminal: bool, width: int = 80) -> io.StringIO:
@@ -125,3 +132,32 @@ def test_facts_are_left_out_where_they_are_unknown() -> None:
     assert list(facts_lines(record(measures=measures))) == [
         "1,234 training images/s", "peak memory 1,001 MiB",
     ]  # fmt: skip
+
+
+def test_runs_are_compared_within_80_columns_the_best_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = shown(monkeypatch, terminal=False)
+    runs = [
+        record(
+            config=RunConfig(backbone=backbone, seed=3),
+            model=ModelFacts(parameters=424_832, backbone_parameters=400_000, layers=()),
+            measures={
+                name: Measure(value=value)
+                for name, value in (
+                    ("test_score", score), ("test_accuracy", 0.9), ("test_mean_iou", 0.8),
+                    ("validation_score", 1 - score), ("images_per_s", 12_345.6),
+                )
+            } | {"mflops": Measure(reason="a loop of unknown length")},
+        )
+        for backbone, score in (("notebook-cnn", 0.5), ("keras/MobileNet", 0.7))
+    ]  # fmt: skip
+    console_module.console.print(comparison_table(runs))
+    title, head, *rows = (line.split() for line in file.getvalue().splitlines())
+    assert " ".join(title) == "runs by score on the test split"
+    assert head[:2] == ["backbone", "seed"]
+    measured = ["3", "{:.3f}", "0.900", "0.800", "12,346", "424,832", "absent"]
+    assert [row[0] for row in rows] == ["keras/MobileNet", "notebook-cnn"]
+    for row, score in zip(rows, (0.7, 0.5), strict=True):
+        assert row[1:] == [cell.format(score) for cell in measured]
+    assert max(len(line) for line in file.getvalue().splitlines()) <= 80

@@ -37,6 +37,10 @@ import keras
 def tiny(image_shape):
     image = keras.Input(image_shape)
     return keras.Model(image, keras.layers.Flatten()(keras.layers.AveragePooling2D(5)(image)))
+
+def bursting(image_shape):
+    body = tiny(image_shape)
+    return keras.Model(body.inputs, body.outputs[0] * 1e38 * 1e38)
 """
 
 
@@ -119,6 +123,25 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert re.search(r"best, trial \d: bench run .*--learning-rate \S+", said)
     assert (folder / "bench-runs/reports/s/report.md").is_file()
     return folder
+
+
+def test_several_runs_are_compared_and_one_that_fails_ends_none(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(BACKBONE)
+    line = "run --dataset digits --epochs 1 --train-examples 256 --repeats 2 --out o"
+    both = f"{line} --backbone mine:tiny --backbone mine:bursting"
+    code, said, errors = Process(both, tmp_path).end()
+    assert code == 1
+    assert "run 4 of 4: mine:bursting, seed 1" in said
+    assert said.count("The run failed: ") == 2
+    assert errors == "Error: 2 of 4 runs failed: see the reasons above.\n"
+    rows = [row.split() for row in said.splitlines() if row.startswith("mine:tiny  ")]
+    assert [(row[0], row[-2:]) for row in rows] == [("mine:tiny", ["3,164", "0.0"])] * 2
+    assert sorted(row[1] for row in rows) == ["0", "1"]
+    (report,) = (tmp_path / "o/reports").glob("*-and-1-more/report.md")
+    assert "`mine:tiny`" in report.read_text()
+    runs = [run.data.tags for run in tracked(tmp_path / "o")]
+    statuses = Counter(tags["bench.status"] for tags in runs if tags["bench.role"] == "run")
+    assert statuses == {"finished": 2, "failed": 2}
 
 
 def test_a_run_is_all_in_mlflow(tmp_path: Path) -> None:
