@@ -114,7 +114,10 @@ def draw_fields(table: pd.DataFrame) -> Figure:
     for axes in grid.flat[len(fields) :]:
         axes.set_axis_off()
     for axes, field in zip(grid.flat, fields, strict=False):
-        _draw_field(figure, axes, scored, field)
+        if _few_values(table[field]):
+            _draw_choice(axes, scored, field, tried=table[field])
+        else:
+            _draw_field(figure, axes, scored, field)
         axes.set(xlabel=field, ylabel="validation score")
     for axes in grid[:, 1:].flat:
         axes.set_ylabel("")
@@ -127,9 +130,6 @@ def draw_fields(table: pd.DataFrame) -> Figure:
 
 
 def _draw_field(figure: Figure, axes: Axes, table: pd.DataFrame, field: str) -> None:
-    if _few_values(table[field]):
-        _draw_choice(axes, table, field)
-        return
     if _spans_decades(table[field]):
         axes.set_xscale("log")
         # The default labels minor ticks over each other where there are less than two decades.
@@ -163,12 +163,13 @@ def _few_values(values: pd.Series) -> bool:
     return bool(few and (values.dtype.kind == "i" or 2 * values.nunique() <= len(values)))
 
 
-def _draw_choice(axes: Axes, table: pd.DataFrame, field: str) -> None:
+def _draw_choice(axes: Axes, table: pd.DataFrame, field: str, *, tried: pd.Series) -> None:
     """Draw a strip of scores over each value, with the median of what finished there.
 
-    Points are moved apart by trial number, never by chance.
+    Points are moved apart by trial number, never by chance. A value that was `tried` and never
+    brought a score keeps an empty strip.
     """
-    choices = sorted(set(table[field]), key=lambda v: (isinstance(v, str), v))
+    choices = sorted(set(tried), key=lambda v: (isinstance(v, str), v))
     places = table[field].map(choices.index) + (table["trial"] % 7 - 3) * 0.06
     _scatter(axes, table.assign(place=places), x="place")
     finished = table[table["status"] == "finished"]
@@ -176,7 +177,7 @@ def _draw_choice(axes: Axes, table: pd.DataFrame, field: str) -> None:
     at = np.array([choices.index(value) for value in medians.index])
     axes.hlines(medians, at - 0.3, at + 0.3, color="black", lw=2, zorder=4,
                 label="median of finished")  # fmt: skip
-    counts = table[field].value_counts()
+    counts = table[field].value_counts().reindex(choices, fill_value=0)
     names = [f"{value:g}" if isinstance(value, float) else str(value) for value in choices]
     labels = [f"{n}\nn = {counts[value]}" for n, value in zip(names, choices, strict=True)]
     crowded = sum(max(6, len(name)) for name in names) > _PANEL_CHARACTERS
