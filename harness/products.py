@@ -55,7 +55,13 @@ def _transposed_convolution(op: Any) -> int:
 
 def _depthwise(op: Any) -> int:
     """Each output value sums kernel height x width of one channel."""
-    return prod(_shape(op.outputs[0])) * prod(_shape(op.inputs[1])[:2])
+    output = op.outputs[0]
+    # A dilated one is taken apart into images side by side, filled up to equal size: what they
+    # are put together to is what was asked for.
+    for follower in output.consumers():
+        if follower.type == "BatchToSpaceND":
+            output = follower.outputs[0]
+    return prod(_shape(output)) * prod(_shape(op.inputs[1])[:2])
 
 
 def _matrix_product(op: Any) -> int:

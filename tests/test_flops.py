@@ -50,6 +50,8 @@ BY_HAND = {
     # Each of the 6 channels has 2 kernels of its own.
     "depthwise": (layers.DepthwiseConv2D(3, depth_multiplier=2), 10 * 8 * 9 * 6 * 2),
     "depthwise, strides": (layers.DepthwiseConv2D(3, 2, padding="same"), 6 * 5 * 9 * 6),
+    "depthwise, dilation": (layers.DepthwiseConv2D(3, dilation_rate=2), 8 * 6 * 9 * 6),
+    "depthwise, long dilation": (layers.DepthwiseConv2D(3, dilation_rate=3), 6 * 4 * 9 * 6),
     # Depthwise, then 1x1 from 6 to 8 channels.
     "separable": (layers.SeparableConv2D(8, 3), 10 * 8 * (9 * 6 + 6 * 8)),
     # Each of the 12 x 10 input places is spread over 3x3 places of 8 channels.
