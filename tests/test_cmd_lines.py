@@ -13,7 +13,7 @@ from harness import cli, cmd_sweep
 from harness.cmd_lines import best_command, sweep_command
 from harness.config import RunConfig
 from harness.errors import UsageError
-from harness.options import given, places, read_config
+from harness.options import given, places, read_config, read_configs
 from sweeps.axes import Choice, Range, Value
 from sweeps.plan import SweepPlan
 from sweeps.sampler import TrialRow
@@ -69,7 +69,10 @@ def typed(line: str) -> tuple[click.Context, RunConfig]:
     """Return the context and configuration of a `bench sweep` or `bench run` line."""
     _, name, *words = shlex.split(line)
     context = cli.bench.commands[name].make_context(name, words)
-    return context, read_config(context.params)
+    if name == "sweep":
+        return context, read_config(context.params)
+    (config,) = read_configs(context.params)
+    return context, config
 
 
 @pytest.mark.parametrize(
