@@ -56,7 +56,9 @@ def _words(name: str, folder: Path, cached_as: str | None, reason: str) -> str:
         file = folder / (cached_as or address[1])
         way_out = f"Use --pretrained none, or put that file at {file}."
     else:
-        way_out = f"Use --pretrained none, or delete its file in {folder} to load it anew."
+        way_out = (
+            f"Use --pretrained none, or delete what there is of it in {folder} and try again."
+        )
     return (
         f"{name} must find its ImageNet weights or be able to download them, but Keras says: "
         f"{reason}. {way_out}"

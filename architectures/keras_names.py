@@ -172,7 +172,7 @@ def members() -> Iterator[tuple[str, Family]]:
 
 def summary(model: str, family: Family) -> str:
     """Return a model's line in the list of backbones."""
-    return f"{model} of Keras, {family.millions[model]} M parameters: {family.paper}."
+    return f"Of Keras, {family.millions[model]} M parameters: {family.paper}."
 
 
 KERAS_APPLICATIONS: dict[str, Entry] = {

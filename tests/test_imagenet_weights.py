@@ -75,7 +75,9 @@ def test_a_server_that_never_answers_is_left(answers: dict[str, Answer]) -> None
 def test_a_damaged_file_is_said_to_be_one(home: Path, answers: dict[str, Answer]) -> None:
     said = answers["damaged"]
     assert said.kind == "DataError"
-    assert said.words.endswith(f"or delete its file in {home / 'models'} to load it anew.")
+    assert said.words.endswith(
+        f"or delete what there is of it in {home / 'models'} and try again."
+    )
 
 
 def test_weights_at_hand_land_in_the_right_layers(

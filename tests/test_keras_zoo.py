@@ -47,4 +47,4 @@ def test_the_file_that_is_named_is_the_one_keras_looks_for(
     for file in files:
         file.write_bytes(b"no weights")
     for model, file, said in zip(FAMILY, files, ask(tmp_path, cases), strict=True):
-        assert not file.exists() or "delete its file" in said.words, model
+        assert not file.exists() or "delete what there is" in said.words, model
