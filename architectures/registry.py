@@ -316,7 +316,7 @@ def _check_options(name: str, taken: Collection[str], asked: Iterable[str]) -> N
     for option in asked:
         if option not in taken:
             others = [e.name for e in HOUSE.values() if option in (e.options or ())]
-            more = ", ".join(others[:5]) + (", ..." if others[5:] else "")
+            more = ", ".join(others[:5]) + (" and others" if others[5:] else "")
             raise UsageError(
                 f"Backbone {name!r} has no `{option}` to set. It takes "
                 f"{', '.join(f'`{o}`' for o in taken) or 'no options'}. Leave --{option} out, or "

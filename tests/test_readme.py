@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -68,22 +66,6 @@ def test_every_bench_line_of_the_readme_parses(line: str) -> None:
 def test_a_line_that_does_not_parse_is_noticed() -> None:
     with pytest.raises(click.ClickException):
         parse(["sweep", "--trails", "50"])
-
-
-def test_the_backbone_of_the_readme_builds(tmp_path: Path) -> None:
-    code = re.search(r"^```python\n(.*?)^```", README, re.M | re.S)
-    assert code is not None
-    (tmp_path / "mynets.py").write_text(code[1], encoding="utf-8")
-    program = (
-        "from architectures import registry\n"
-        "model = registry.get('mynets:tiny')((75, 75, 1))\n"
-        "print(tuple(model.output.shape))\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=tmp_path, env=None, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert done.stdout.strip() == "(None, 8)"
 
 
 def test_contributing_is_short_and_names_every_session() -> None:
