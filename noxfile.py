@@ -71,10 +71,25 @@ def drill(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def zoo(session: nox.Session) -> None:
+    """Run the conformance kit over every backbone, the heavy ones too (an hour and gigabytes)."""
+    session.install(*PINNED, "-e", ".", *groups("tests"))
+    files = session.posargs or ["tests/test_backbones.py", "tests/test_keras_zoo.py"]
+    session.run("pytest", *files, env={"BENCH_ZOO": "all"})
+
+
+@nox.session(default=False)
 def bench_data(session: nox.Session) -> None:
     """Measure scene synthesis against the usual per-example pipeline."""
     session.install(*PINNED, "-e", ".")
     session.run("python", "benchmarks/bench_data.py", *session.posargs)
+
+
+@nox.session(default=False)
+def bench_recipe(session: nox.Session) -> None:
+    """Train the notebook recipe with Keras's fit and with bench, and compare (hours)."""
+    session.install(*PINNED, "-e", ".")
+    session.run("python", "benchmarks/bench_recipe.py", *session.posargs)
 
 
 @nox.session(default=False)
