@@ -50,6 +50,27 @@ BUILTIN: dict[str, Entry] = {
             "Two convolutions (16, 32), max pooling, one dense layer of 128.",
             "width",
         ),
+        _entry(
+            "patch-s",
+            "patch_cnn:patch_s",
+            "Patch CNN: patches of 5 pixels, two stages of one residual convolution (32, 64).",
+            "width",
+            "depth",
+        ),
+        _entry(
+            "patch-m",
+            "patch_cnn:patch_m",
+            "Patch CNN: patches of 5 pixels, two stages of three residual convolutions (64, 128).",
+            "width",
+            "depth",
+        ),
+        _entry(
+            "patch-l",
+            "patch_cnn:patch_l",
+            "Patch CNN: patches of 5 pixels, three stages of four convolutions (128-512), for GPUs.",
+            "width",
+            "depth",
+        ),
     )
 }
 
