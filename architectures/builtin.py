@@ -71,6 +71,27 @@ BUILTIN: dict[str, Entry] = {
             "width",
             "depth",
         ),
+        _entry(
+            "vit-s",
+            "vision_transformer:vit_s",
+            "Vision transformer: patches of 10 pixels, three blocks of 48 channels, 3 heads.",
+            "width",
+            "depth",
+        ),
+        _entry(
+            "vit-m",
+            "vision_transformer:vit_m",
+            "Vision transformer: patches of 5 pixels, six blocks of 128 channels, 4 heads.",
+            "width",
+            "depth",
+        ),
+        _entry(
+            "vit-l",
+            "vision_transformer:vit_l",
+            "Vision transformer: patches of 5 pixels, twelve blocks of 384 channels, for GPUs.",
+            "width",
+            "depth",
+        ),
     )
 }
 
