@@ -92,6 +92,27 @@ BUILTIN: dict[str, Entry] = {
             "width",
             "depth",
         ),
+        _entry(
+            "mixer-s",
+            "mlp_mixer:mixer_s",
+            "MLP-Mixer: patches of 10 pixels, three blocks of 64 channels.",
+            "width",
+            "depth",
+        ),
+        _entry(
+            "mixer-m",
+            "mlp_mixer:mixer_m",
+            "MLP-Mixer: patches of 5 pixels, six blocks of 128 channels.",
+            "width",
+            "depth",
+        ),
+        _entry(
+            "mixer-l",
+            "mlp_mixer:mixer_l",
+            "MLP-Mixer: patches of 5 pixels, eight blocks of 512 channels, for GPUs.",
+            "width",
+            "depth",
+        ),
     )
 }
 
