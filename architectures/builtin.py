@@ -67,7 +67,7 @@ BUILTIN: dict[str, Entry] = {
         _entry(
             "patch-l",
             "patch_cnn:patch_l",
-            "Patch CNN: patches of 5 pixels, three stages of four convolutions (128-512), for GPUs.",
+            "Patch CNN: 5-pixel patches, three stages of four convolutions (128-512), for GPUs.",
             "width",
             "depth",
         ),

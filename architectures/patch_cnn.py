@@ -77,7 +77,7 @@ def patch_m(image_shape: ImageShape, *, width: float = 1.0, depth: int = 3) -> k
 
 @backbone("patch-l", source=SOURCE)
 def patch_l(image_shape: ImageShape, *, width: float = 1.0, depth: int = 4) -> keras.Model:
-    """Patch CNN: patches of 5 pixels, three stages of four convolutions (128-512), for GPUs.
+    """Patch CNN: 5-pixel patches, three stages of four convolutions (128-512), for GPUs.
 
     For images of 75x75x1, without the batch axis:
 
