@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import keras
@@ -19,14 +20,32 @@ pytestmark = pytest.mark.filterwarnings(
 
 SCENE = (75, 75, 1)
 
+SMALL = (40, 40, 1)
+"""Enough for every stage of every family, and quick."""
+
+LARGER = {name for name in BUILTIN if name.endswith(("-m", "-l"))}
+"""Members that share their code with a small one; the whole kit over them takes minutes."""
+
 
 @pytest.mark.parametrize("check", contract.CHECKS)
-@pytest.mark.parametrize("name", sorted(BUILTIN))
+@pytest.mark.parametrize("name", sorted(set(BUILTIN) - LARGER))
 def test_contract(name: str, check: contract.Check) -> None:
+    check(registry.get(name), SMALL)
+
+
+@pytest.mark.skipif(os.environ.get("BENCH_ZOO") != "all", reason="BENCH_ZOO=all runs it")
+@pytest.mark.parametrize("check", contract.CHECKS)
+@pytest.mark.parametrize("name", sorted(LARGER))
+def test_contract_of_the_larger_ones(name: str, check: contract.Check) -> None:
     check(registry.get(name), SCENE)
 
 
 @pytest.mark.parametrize("name", sorted(BUILTIN))
+def test_scenes_make_features(name: str) -> None:
+    contract.check_features(registry.get(name), SCENE)
+
+
+@pytest.mark.parametrize("name", sorted(set(BUILTIN) - LARGER))
 def test_colour_images_that_are_not_square(name: str) -> None:
     contract.check_features(registry.get(name), (40, 56, 3))
 
