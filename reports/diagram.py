@@ -10,26 +10,41 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 from harness.record import ModelFacts
+from reports.blocks import HEADS, blocks, split_parts
 from reports.style import BLUE, GREEN, GREY, ORANGE, PINK, SKY, Omitted, Plot, new_figure
 from reports.wording import code
 
-HEADS = ("classification", "bounding_box")
-"""Names of the shared heads: both read the features, so they stand side by side."""
+MOST_BLOCKS = 28
+"""Blocks drawn; a network with more layers is summed up in so many."""
 
-MOST_BLOCKS = 24
-"""Blocks drawn; the middle of a longer network is summed up in one."""
+_KINDS = (("Conv", BLUE), ("Dense", GREEN), ("Attention", GREEN), ("Pool", ORANGE),
+          ("Norm", PINK), ("Input", SKY))  # fmt: skip
+_ROW_IN, _BLOCK_HEIGHT, _BLOCK_WIDTH = 0.3, 0.7, 0.46  # inches, rows, share of the width
+_BLOCK_X, _OUTPUT_X, _PARAMETERS_X, _PRODUCTS_X = 0.23, 0.55, 0.65, 0.83
+_BAR_WIDTH = 0.16
+_LETTERS = 46
+"""Letters that fit into a block."""
 
-_KINDS = (("Conv", BLUE), ("Pool", ORANGE), ("Dense", GREEN), ("Norm", PINK), ("Input", SKY))
-_BLOCK_HEIGHT, _BLOCK_WIDTH = 0.66, 0.44
 
+def layer_table(model: ModelFacts, most: int = MOST_BLOCKS) -> pd.DataFrame:
+    """Return one row for each layer or block of layers.
 
-def layer_table(model: ModelFacts) -> pd.DataFrame:
-    """Return one row for each layer: name, kind, output shape and number of parameters."""
+    Columns: layer, kind, layers (how many), part ("backbone" or "head"), output_shape, parameters,
+    multiply_adds (of one image; missing if they were not counted).
+    """
+    body, head = split_parts(model.layers)
     rows = [
-        (layer.name, layer.kind, shape_text(layer.output_shape), layer.parameters)
-        for layer in model.layers
-    ]
-    return pd.DataFrame(rows, columns=["layer", "kind", "output_shape", "parameters"])
+        (block.name, block.kind, block.layers, part, shape_text(block.output_shape),
+         block.parameters, block.multiply_adds)
+        for part, found in (("backbone", blocks(body, most - len(head))),
+                            ("head", blocks(head, len(head))))
+        for block in found
+    ]  # fmt: skip
+    columns = [
+        "layer", "kind", "layers", "part", "output_shape", "parameters", "multiply_adds",
+    ]  # fmt: skip
+    table = pd.DataFrame(rows, columns=columns)
+    return table.astype({"multiply_adds": "Int64"})  # else one missing makes them all floats
 
 
 def shape_text(shape: Sequence[int | None]) -> str:
@@ -37,58 +52,81 @@ def shape_text(shape: Sequence[int | None]) -> str:
     return " x ".join("?" if length is None else str(length) for length in shape)
 
 
+def short(number: int) -> str:
+    """Return a number such as 767376 with three digits and a prefix: "767 k"."""
+    value, prefix = float(number), ""
+    for larger in ("k", "M", "G", "T"):
+        if value < 999.5:
+            break
+        value, prefix = value / 1000, f" {larger}"
+    return f"{value:.0f}{prefix}" if not prefix or value >= 99.95 else f"{value:#.3g}{prefix}"
+
+
 def layers_plot(model: ModelFacts | None, *, backbone: str, name: str) -> Plot | Omitted:
     """Return the layer diagram of a network."""
     if model is None or not model.layers:
         return Omitted(name=name, reason=f"no run of {backbone} says what its layers are")
+    table = layer_table(model)
+    summed = "" if len(table) == len(model.layers) else (
+        f" Its {len(model.layers)} layers are summed up in {len(table)} blocks."
+    )  # fmt: skip
     return Plot(
         name=name,
         alt=f"Layers of {backbone} from image to heads",
         caption=f"{code(backbone)}: {model.parameters:,} parameters, "
-        f"{model.backbone_parameters:,} of them in the backbone; the rest is in the two heads.",
-        table=layer_table(model),
+        f"{model.backbone_parameters:,} of them in the backbone; the rest is in the head.{summed}",
+        table=table,
         draw=draw_layers,
     )
 
 
 def draw_layers(table: pd.DataFrame) -> Figure:
-    """Draw blocks from top to bottom, the heads side by side at the end."""
-    is_head = table["layer"].isin(HEADS)
-    body, heads = _shortened(table[~is_head]), table[is_head]
-    rows = len(body) + (1 if len(heads) else 0)
-    figure = new_figure(0.34 * rows + 0.7, width_in=7)
+    """Draw blocks from top to bottom, the two outputs side by side at the end."""
+    is_output = table["layer"].isin(HEADS)
+    column, outputs = table[~is_output], table[is_output]
+    rows = len(column) + (1 if len(outputs) else 0)
+    figure = new_figure(_ROW_IN * rows + 0.7, width_in=7)
     axes = figure.subplots()
     axes.set_axis_off()
-    axes.set(xlim=(0, 1), ylim=(rows + 0.1, -0.9))
-    largest = max(int(body["parameters"].max()), 1)
-    for text, x in (("layer", 0.22), ("output (height x width x channels)", 0.60)):
-        axes.text(x, -0.55, text, ha="center", va="center", color=GREY, fontsize=8.5)
-    axes.text(0.80, -0.55, "parameters", ha="left", va="center", color=GREY, fontsize=8.5)
-    for row, (_, layer) in enumerate(body.iterrows()):
-        _draw_block(axes, layer, x=0.22, row=row, width=_BLOCK_WIDTH)
-        axes.text(0.60, row, layer["output_shape"], ha="center", va="center")
-        _draw_size(axes, int(layer["parameters"]), row=row, largest=largest)
-        if row + 1 < rows and row + 1 != len(body):
-            _draw_arrow(axes, (0.22, row), (0.22, row + 1))
-    for place, (_, layer) in enumerate(heads.iterrows()):
-        x = (place + 0.5) / len(heads)
-        start = 0.22 if len(body) else x
-        _draw_arrow(axes, (start, rows - 2), (x, rows - 1))
-        size = f"{layer['output_shape']} values, {layer['parameters']:,} parameters"
-        _draw_block(axes, layer, x=x, row=rows - 1, width=0.96 / len(heads), more=f": {size}")
+    axes.set(xlim=(0, 1), ylim=(rows - 0.4, -1.6))
+    _draw_titles(axes, table)
+    for row, (_, layer) in enumerate(column.iterrows()):
+        _draw_block(axes, layer, x=_BLOCK_X, row=row, width=_BLOCK_WIDTH)
+        axes.text(_OUTPUT_X, row, layer["output_shape"], ha="center", va="center", fontsize=8.5)
+        for name, x in (("parameters", _PARAMETERS_X), ("multiply_adds", _PRODUCTS_X)):
+            _draw_size(axes, layer[name], x=x, row=row, largest=column[name].max())
+        if row + 1 < len(column):
+            _draw_arrow(axes, (_BLOCK_X, row), (_BLOCK_X, row + 1))
+    _draw_head_line(axes, column)
+    for place, (_, layer) in enumerate(outputs.iterrows()):
+        x = (place + 0.5) / len(outputs)
+        if len(column):
+            _draw_arrow(axes, (_BLOCK_X, rows - 2), (x, rows - 1))
+        _draw_block(axes, layer, x=x, row=rows - 1, width=0.96 / len(outputs), more=_costs(layer))
     return figure
 
 
-def _shortened(table: pd.DataFrame) -> pd.DataFrame:
-    if len(table) <= MOST_BLOCKS:
-        return table
-    half = MOST_BLOCKS // 2
-    middle = table.iloc[half:-half]
-    summed = pd.DataFrame(
-        [("", f"... {len(middle)} layers ...", "", int(middle["parameters"].sum()))],
-        columns=table.columns,
-    )
-    return pd.concat([table.iloc[:half], summed, table.iloc[-half:]], ignore_index=True)
+def _draw_titles(axes: Axes, table: pd.DataFrame) -> None:
+    """Write what the columns hold, with the sums of all layers."""
+    products = table["multiply_adds"]
+    sums = {
+        _PARAMETERS_X: ("parameters", short(int(table["parameters"].sum()))),
+        _PRODUCTS_X: ("multiply-adds", "" if products.hasnans else short(int(products.sum()))),
+    }
+    for text, x in (("layer", _BLOCK_X), ("output", _OUTPUT_X)):
+        axes.text(x, -0.95, text, ha="center", va="center", color=GREY, fontsize=8.5)
+    for x, (text, total) in sums.items():
+        words = f"{text}\n{total} in all" if total else text
+        axes.text(x, -0.95, words, ha="left", va="center", color=GREY, fontsize=8.5)
+
+
+def _draw_head_line(axes: Axes, column: pd.DataFrame) -> None:
+    """Separate the layers of the head that stand in the column from the backbone's."""
+    inside = int((column["part"] == "head").sum())
+    if inside and inside < len(column):
+        y = len(column) - inside - 0.5
+        axes.plot([0, 1], [y, y], color=GREY, lw=0.6, ls=(0, (4, 3)))
+        axes.text(1, y + 0.08, "head", ha="right", va="top", color=GREY, fontsize=7.5)
 
 
 def _draw_block(
@@ -100,19 +138,38 @@ def _draw_block(
         FancyBboxPatch(corner, width, _BLOCK_HEIGHT, boxstyle="round,pad=0,rounding_size=0.012",
                        facecolor=colour, alpha=0.22, edgecolor="none")
     )  # fmt: skip
-    text = f"{layer['kind']}  {layer['layer']}".strip() if not more else f"{layer['layer']}{more}"
-    axes.text(x, row, text, ha="center", va="center", fontsize=8.5 if more else 9)
+    text = f"{layer['layer']}{more}" if more else _label(layer["kind"], layer["layer"])
+    axes.text(x, row, text, ha="center", va="center", fontsize=7.5 if more else 8)
 
 
-def _draw_size(axes: Axes, parameters: int, *, row: int, largest: int) -> None:
-    axes.barh(row, 0.10 * parameters / largest, left=0.80, height=0.5, color=GREY, alpha=0.6)
-    axes.text(0.81 + 0.10 * parameters / largest, row, f"{parameters:,}" if parameters else "-",
-              va="center", fontsize=8.5)  # fmt: skip
+def _label(kind: str, name: str) -> str:
+    """Return kind and name, the middle of the name left out if they are too long for a block."""
+    room = max(12, _LETTERS - len(kind) - 2)
+    if len(name) > room:
+        end = (room - 3) // 2
+        name = f"{name[: room - 3 - end]}...{name[-end:]}"
+    return f"{kind}  {name}"
+
+
+def _costs(layer: pd.Series) -> str:
+    products = layer["multiply_adds"]
+    more = "" if pd.isna(products) else f", {short(int(products))} multiply-adds"
+    return f" ({layer['output_shape']}): {short(layer['parameters'])} parameters{more}"
+
+
+def _draw_size(axes: Axes, size: object, *, x: float, row: int, largest: object) -> None:
+    """Write a number over a bar of its share of the largest; nothing where there is none."""
+    if pd.isna(size) or not size:
+        return
+    share = int(size) / int(largest)  # type: ignore[call-overload]  # integers, as all are here
+    axes.barh(row, _BAR_WIDTH * share, left=x, height=_BLOCK_HEIGHT, color=GREY, alpha=0.3)
+    axes.text(x + 0.006, row, short(int(size)), va="center", fontsize=8.5)  # type: ignore[call-overload]
 
 
 def _draw_arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
     half = _BLOCK_HEIGHT / 2
     axes.annotate(
         "", xy=(end[0], end[1] - half), xytext=(start[0], start[1] + half),
-        arrowprops={"arrowstyle": "-|>", "color": GREY, "lw": 0.9, "shrinkA": 0, "shrinkB": 0},
+        arrowprops={"arrowstyle": "-|>", "color": GREY, "lw": 0.9, "shrinkA": 0, "shrinkB": 0,
+                    "mutation_scale": 6},
     )  # fmt: skip
