@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 from harness import __version__
-from harness.config import RunConfig
+from harness.config import RunConfig, knobs
 from harness.errors import BenchError, InterruptedRun, UsageError
 from harness.options import (
     DEFAULT_OUT,
@@ -36,10 +36,13 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 SECTIONS = {
     "Measure": ("run", "sweep"),
     "Look": ("report", "ui", "status"),
-    "Know": ("list", "check", "data"),
+    "Know": ("list", "describe", "check", "data"),
     "Keep": ("sync",),
 }
 """How `bench --help` groups the commands."""
+
+DESCRIBED = {"head", "width", "depth", "pretrained", "batch_size", "strategy", "jit"}
+"""Fields of a configuration that decide what a network is and costs."""
 
 
 class _Sections(click.Group):
@@ -222,6 +225,32 @@ def list_datasets() -> None:
     from harness.datasets import DATASETS
 
     _table(list(DATASETS.items()))
+
+
+@bench.command()
+@click.argument("backbone", metavar="BACKBONE")
+@config_options(without=set(knobs()) - DESCRIBED)
+@click.option("--layers", "every_layer", is_flag=True, help="List every layer of a deep network.")
+@click.option(
+    "--to", type=click.Path(path_type=Path), metavar="FILE",
+    help="Diagram to write (PNG).  [default: describe-BACKBONE.png in --out]",
+)  # fmt: skip
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=DEFAULT_OUT, show_default=True,
+    envvar="BENCH_OUT", help="Folder for all results.",
+)  # fmt: skip
+def describe(**values: Any) -> None:
+    """Show the layers of a network and what they cost, as a table and a diagram.
+
+    Parameters and multiply-adds of each layer, FLOP of an image, and the memory that one training
+    step takes, measured in a process of its own. More than 60 layers are summed up in blocks.
+    """
+    config = read_config(values)
+    from harness import cmd_describe
+
+    cmd_describe.describe(
+        config, every_layer=values["every_layer"], to=values["to"], out=values["out"]
+    )
 
 
 @bench.command()

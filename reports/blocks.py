@@ -76,6 +76,11 @@ def blocks(layers: Sequence[Layer], most: int) -> tuple[Block, ...]:
     return tuple(_sum(run, f"{run[0].name} ... {run[-1].name}") for run in runs)
 
 
+def shape_text(shape: Sequence[int | None]) -> str:
+    """Return a shape such as "73 x 73 x 16"; an unknown length is "?"."""
+    return " x ".join("?" if length is None else str(length) for length in shape)
+
+
 def added(counts: Sequence[int | None]) -> int | None:
     """Return the sum, or None if one is not known."""
     return None if None in counts else sum(count for count in counts if count is not None)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 from harness.record import ModelFacts
-from reports.blocks import HEADS, blocks, split_parts
+from reports.blocks import HEADS, blocks, shape_text, split_parts
 from reports.style import BLUE, GREEN, GREY, ORANGE, PINK, SKY, Omitted, Plot, new_figure
 from reports.wording import code
 
@@ -45,11 +43,6 @@ def layer_table(model: ModelFacts, most: int = MOST_BLOCKS) -> pd.DataFrame:
     ]  # fmt: skip
     table = pd.DataFrame(rows, columns=columns)
     return table.astype({"multiply_adds": "Int64"})  # else one missing makes them all floats
-
-
-def shape_text(shape: Sequence[int | None]) -> str:
-    """Return a shape such as "73 x 73 x 16"; an unknown length is "?"."""
-    return " x ".join("?" if length is None else str(length) for length in shape)
 
 
 def short(number: int) -> str:
