@@ -51,6 +51,27 @@ BUILTIN: dict[str, Entry] = {
             "width",
         ),
         _entry(
+            "residual-s",
+            "residual:residual_s",
+            "Pre-activation residual net: stride 4, three stages of one block (16, 32, 64).",
+            "width",
+            "depth",
+        ),
+        _entry(
+            "residual-m",
+            "residual:residual_m",
+            "Pre-activation residual net: stride 4, three stages of two blocks (32, 64, 128).",
+            "width",
+            "depth",
+        ),
+        _entry(
+            "residual-l",
+            "residual:residual_l",
+            "Pre-activation residual net: stride 2, four stages of two blocks (64-512), for GPUs.",
+            "width",
+            "depth",
+        ),
+        _entry(
             "patch-s",
             "patch_cnn:patch_s",
             "Patch CNN: patches of 5 pixels, two stages of one residual convolution (32, 64).",
