@@ -72,6 +72,27 @@ BUILTIN: dict[str, Entry] = {
             "depth",
         ),
         _entry(
+            "mobile-s",
+            "inverted_residual:mobile_s",
+            "Inverted residual net: stride 2, three stages of one block (16, 24, 48).",
+            "width",
+            "depth",
+        ),
+        _entry(
+            "mobile-m",
+            "inverted_residual:mobile_m",
+            "Inverted residual net: stride 2, three stages of two blocks (24, 40, 80).",
+            "width",
+            "depth",
+        ),
+        _entry(
+            "mobile-l",
+            "inverted_residual:mobile_l",
+            "Inverted residual net: stride 2, four stages of three blocks (32 to 192), for GPUs.",
+            "width",
+            "depth",
+        ),
+        _entry(
             "patch-s",
             "patch_cnn:patch_s",
             "Patch CNN: patches of 5 pixels, two stages of one residual convolution (32, 64).",
