@@ -93,6 +93,27 @@ BUILTIN: dict[str, Entry] = {
             "depth",
         ),
         _entry(
+            "densenet-s",
+            "dense_connections:densenet_s",
+            "Densely connected net: stride 4, three blocks of two layers that add 16 channels.",
+            "width",
+            "depth",
+        ),
+        _entry(
+            "densenet-m",
+            "dense_connections:densenet_m",
+            "Densely connected net: stride 4, three blocks of six layers that add 16 channels.",
+            "width",
+            "depth",
+        ),
+        _entry(
+            "densenet-l",
+            "dense_connections:densenet_l",
+            "Densely connected net: stride 2, four blocks of eight layers that add 32, for GPUs.",
+            "width",
+            "depth",
+        ),
+        _entry(
             "patch-s",
             "patch_cnn:patch_s",
             "Patch CNN: patches of 5 pixels, two stages of one residual convolution (32, 64).",
