@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from rich.box import HORIZONTALS
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -31,6 +31,8 @@ of the forward one, for the gradients of the weights and of the inputs (Kaplan e
 
 _FLOAT32_BYTES = 4
 
+_NATURAL = 1000  # columns, more than any table needs
+
 
 def describe(config: RunConfig, *, every_layer: bool, to: Path | None, out: Path) -> None:
     """Print the layers and costs of a network, and draw its layers.
@@ -47,10 +49,10 @@ def describe(config: RunConfig, *, every_layer: bool, to: Path | None, out: Path
         StoreError: the picture cannot be written.
     """
     path = to or Store(out).root / f"describe-{file_name(config.backbone)}.png"
-    _check_place(path)
+    _check_place(path, chosen=to is not None)
     with measuring(config) as process:
         facts, mflops = _facts(config)
-        console.print(layer_table(config, facts, mflops, every_layer=every_layer))
+        _show(config, facts, mflops, every_layer=every_layer)
         for line in cost_lines(facts, mflops):
             note(line)
         _draw(config, facts, path)
@@ -65,11 +67,19 @@ def file_name(backbone: str) -> str:
     return re.sub(r"[^\w.-]+", "-", backbone).strip("-._")
 
 
-def _check_place(path: Path) -> None:
+def _check_place(path: Path, *, chosen: bool) -> None:
     """Raise `StoreError` if a picture cannot be written there, before anything slow."""
-    Store(path.parent).check_writable()
     if path.is_dir():
         raise StoreError(f"--to must name a PNG file, but {path} is a folder.")
+    try:
+        Store(path.parent).check_writable()
+    except StoreError as error:
+        if not chosen:
+            raise
+        raise StoreError(
+            f"--to must name a file in a folder that can be written, but {path.parent} cannot. "
+            "Choose another."
+        ) from error
 
 
 def _facts(config: RunConfig) -> tuple[ModelFacts, Measure]:
@@ -90,11 +100,9 @@ def layer_table(
     """Return layers or blocks, backbone and head with their sums, and the total."""
     body, head = split_parts(facts.layers)
     total = None if mflops.value is None else round(mflops.value * 1e6 / 2)
-    table = Table(
-        title=Text(_title(config)), title_justify="left", box=HORIZONTALS, pad_edge=False
-    )
+    table = Table(title=Text(_title(config)), title_justify="left", box=None, padding=(0, 2, 0, 0))
     table.add_column("layer", overflow="fold")
-    table.add_column("kind", overflow="fold")
+    table.add_column("kind", overflow="ellipsis")
     for column in ("output", "parameters", "multiply-adds", "share"):
         table.add_column(column, justify="right", no_wrap=True)
     most = len(facts.layers) if every_layer else max(1, MOST_ROWS - len(head))
@@ -105,12 +113,25 @@ def layer_table(
             table.add_row(Text(_name(block)), Text(block.kind), shape, *costs)
         products = added([layer.multiply_adds for layer in layers])
         costs = _costs(sum(layer.parameters for layer in layers), products, total)
-        table.add_row(f"{name} total", "", "", *costs, style="bold", end_section=True)
+        table.add_row(f"{name} total", "", "", *costs, style="bold")
+        table.add_row()
     between = _between(facts, total)
     if between:
         table.add_row("between the layers", "", "", *_costs(0, between, total))
     table.add_row("total", "", "", *_costs(facts.parameters, total, total), style="bold")
     return table
+
+
+def _show(config: RunConfig, facts: ModelFacts, mflops: Measure, *, every_layer: bool) -> None:
+    """Print the table as wide as it needs; on a narrow terminal without the kinds of layers."""
+    table = layer_table(config, facts, mflops, every_layer=every_layer)
+    width = Measurement.get(console, console.options.update(width=_NATURAL), table).maximum
+    if not console.is_terminal:
+        console.print(table, width=max(width, console.width))
+        return
+    if width > console.width:
+        table.columns.pop(1)
+    console.print(table)
 
 
 def cost_lines(facts: ModelFacts, mflops: Measure) -> Iterator[str]:
@@ -123,18 +144,18 @@ def cost_lines(facts: ModelFacts, mflops: Measure) -> Iterator[str]:
     mib = facts.parameters * _FLOAT32_BYTES / 2**20
     head = facts.parameters - facts.backbone_parameters
     yield (
-        f"{facts.parameters:,} parameters, {mib:,.1f} MiB in float32: "
+        f"{facts.parameters:,} parameters, {_digits(mib)} MiB in float32: "
         f"{facts.backbone_parameters:,} in the backbone, {head:,} in the head"
     )
     if mflops.value is None:
         yield f"FLOP of an image: absent, because {mflops.reason}"
         return
     yield (
-        f"{mflops.value:,.1f} MFLOP for one image forward: 2 for each multiply-add of "
+        f"{_digits(mflops.value)} MFLOP for one image forward: 2 for each multiply-add of "
         "convolutions and matrix products, nothing else counted"
     )
     yield (
-        f"{TRAINING_FACTOR * mflops.value:,.1f} MFLOP to train on one image, estimated as "
+        f"{_digits(TRAINING_FACTOR * mflops.value)} MFLOP to train on one image, estimated as "
         f"{TRAINING_FACTOR} x forward (the backward pass makes two products for each)"
     )
 
@@ -165,6 +186,11 @@ def _costs(parameters: int, products: int | None, total: int | None) -> tuple[st
     share = products / total if products and total else 0.0
     words = f"{share:.1%}" if share >= 0.0005 else "<0.1%"
     return _cell(parameters), _cell(products), words if share else ""
+
+
+def _digits(value: float) -> str:
+    """Return a size with three digits at least, and no more decimals than they need."""
+    return f"{value:,.1f}" if value >= 10 else f"{value:.3g}"
 
 
 def _cell(number: int | None) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from harness.plain_words import in_words
 from harness.products import Uncountable, multiply_adds
 
 
@@ -59,7 +60,7 @@ def count(model: keras.Model, image_shape: tuple[int, int, int] | None = None) -
     try:
         graph = _traced(model, image_shape or tuple(model.inputs[0].shape[1:]), operations)
     except Exception as error:  # noqa: BLE001 - a plug-in may raise anything; the reason says it
-        return Counted(reason=f"the network cannot be traced: {_in_words(error)}")
+        return Counted(reason=f"the network cannot be traced: {in_words(error)}")
     products, reasons = _tally(graph)
     found = {
         operation: None if place in reasons else products[place]
@@ -211,14 +212,3 @@ def _used(graph: Any) -> list[Any]:
             used[op.name] = op
             waiting += [tensor.op for tensor in op.inputs] + list(op.control_inputs)
     return list(used.values())
-
-
-_KERAS_TEXT = re.compile(r"\x1b\[1m(.+?)\x1b\[0m", re.DOTALL)
-"""The words of an error inside a layer, printed bold among those that Keras puts around them."""
-
-
-def _in_words(error: Exception) -> str:
-    """Return the class of an error and the first line of its own text."""
-    found = _KERAS_TEXT.search(str(error))
-    first = (found[1] if found else str(error)).strip().partition("\n")[0].rstrip(".")
-    return f"{type(error).__name__}: {first}" if first else type(error).__name__

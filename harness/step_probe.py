@@ -17,6 +17,7 @@ from harness.engines import open_devices
 from harness.errors import BenchError
 from harness.machine import peak_rss_mib
 from harness.model import blueprint
+from harness.plain_words import in_words
 from harness.pools import CLASSES
 from harness.record import Measure
 from harness.scenes import CANVAS_PX
@@ -37,8 +38,7 @@ def tell(config: str) -> None:
     except BenchError as error:
         found = absent(str(error).rstrip("."))
     except Exception as error:  # noqa: BLE001 - a plug-in may raise anything; the reason says it
-        first = str(error).strip().partition("\n")[0].rstrip(".")
-        found = absent(f"one step of training failed: {type(error).__name__}: {first}")
+        found = absent(f"the step failed: {in_words(error)}")
     sys.stdout.write(f"\n{found.dumps()}\n")
 
 
