@@ -93,6 +93,27 @@ BUILTIN: dict[str, Entry] = {
             "depth",
         ),
         _entry(
+            "convnext-s",
+            "convnext:convnext_s",
+            "ConvNeXt-style net: patches of 4x4, three stages of one block (16, 32, 64).",
+            "width",
+            "depth",
+        ),
+        _entry(
+            "convnext-m",
+            "convnext:convnext_m",
+            "ConvNeXt-style net: patches of 4x4, three stages of two blocks (32, 64, 128).",
+            "width",
+            "depth",
+        ),
+        _entry(
+            "convnext-l",
+            "convnext:convnext_l",
+            "ConvNeXt-style net: patches of 2x2, four stages of three blocks (64-512), for GPUs.",
+            "width",
+            "depth",
+        ),
+        _entry(
             "densenet-s",
             "dense_connections:densenet_s",
             "Densely connected net: stride 4, three blocks of two layers that add 16 channels.",
