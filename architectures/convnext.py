@@ -26,7 +26,7 @@ def convnext_s(image_shape: ImageShape, *, width: float = 1.0, depth: int = 1) -
 
     | part | output | parameters | multiply-adds |
     |---|---|---|---|
-    | patches 4x4 | 19x19x16 | 304 | 92,416 |
+    | patches 4x4 | 19x19x16 | 272 | 92,416 |
     | stage 1 | 19x19x16 | 2,976 | 1,022,352 |
     | stage 2, stride 2 | 10x10x32 | 12,160 | 1,180,800 |
     | stage 3, stride 2 | 5x5x64 | 44,800 | 1,102,400 |
@@ -54,7 +54,7 @@ def convnext_m(image_shape: ImageShape, *, width: float = 1.0, depth: int = 2) -
 
     | part | output | parameters | multiply-adds |
     |---|---|---|---|
-    | patches 4x4 | 19x19x32 | 608 | 184,832 |
+    | patches 4x4 | 19x19x32 | 544 | 184,832 |
     | stage 1 | 19x19x32 | 20,096 | 7,046,720 |
     | stage 2, stride 2 | 10x10x64 | 81,280 | 8,000,000 |
     | stage 3, stride 2 | 5x5x128 | 310,016 | 7,686,400 |
@@ -75,7 +75,7 @@ def convnext_l(image_shape: ImageShape, *, width: float = 1.0, depth: int = 3) -
 
     | part | output | parameters | multiply-adds |
     |---|---|---|---|
-    | patches 2x2 | 38x38x64 | 448 | 369,664 |
+    | patches 2x2 | 38x38x64 | 320 | 369,664 |
     | stage 1 | 38x38x64 | 109,440 | 155,536,128 |
     | stage 2, stride 2 | 19x19x128 | 448,512 | 160,572,800 |
     | stage 3, stride 2 | 10x10x256 | 1,748,992 | 174,156,800 |
@@ -101,6 +101,10 @@ def _network(
     Patches and 2x2 steps fill up with zeros what is missing to a whole patch. Without, a third of
     a patch would be lost of 75 = 18 x 4 + 3 pixels, and boxes with it.
 
+    The paper's norm after the stem is left out. It would give the faint rim of a digit on black the
+    size of a full stroke: with it, `convnext-s` reached a score of 0.19 in two epochs of 12,000
+    scenes, without it 0.35.
+
     Args:
         name: name of the model.
         image_shape: height, width and channels.
@@ -110,8 +114,7 @@ def _network(
         depth: blocks per stage.
     """
     inputs = keras.Input(image_shape, name="image")
-    x = _patches(inputs, scaled(channels[0], width), patch, name="stem_patches")
-    x = _norm(x, name="stem_norm")
+    x = _patches(inputs, scaled(channels[0], width), patch, name="stem")
     for stage, wide in enumerate(channels, start=1):
         if stage > 1:
             x = _norm(x, name=f"stage_{stage}_norm")
