@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
@@ -127,7 +128,7 @@ def _show(config: RunConfig, facts: ModelFacts, mflops: Measure, *, every_layer:
     table = layer_table(config, facts, mflops, every_layer=every_layer)
     width = Measurement.get(console, console.options.update(width=_NATURAL), table).maximum
     if not console.is_terminal:
-        console.print(table, width=max(width, console.width))
+        Console(file=console.file, width=max(width, console.width)).print(table)
         return
     if width > console.width:
         table.columns.pop(1)
