@@ -101,9 +101,9 @@ def _network(
     Patches and 2x2 steps fill up with zeros what is missing to a whole patch. Without, a third of
     a patch would be lost of 75 = 18 x 4 + 3 pixels, and boxes with it.
 
-    The paper's norm after the stem is left out. It would give the faint rim of a digit on black the
-    size of a full stroke: with it, `convnext-s` reached a score of 0.19 in two epochs of 12,000
-    scenes, without it 0.35.
+    The paper's norm after the stem is left out. It would give the faint rim of a digit on black
+    the size of a full stroke: with it, `convnext-s` reached a score of 0.19 in two epochs of
+    12,000 scenes, without it 0.35.
 
     Args:
         name: name of the model.
