@@ -1,15 +1,15 @@
 """Does `bench run` learn as well as Keras's `fit` on the plain notebook recipe?
 
-The recipe: `notebook-cnn`, batches of 64, Adam 1e-3, cross-entropy plus mean squared error with equal
-weights, 10 epochs. Three contenders, each from several seeds, judged by the same code on the same test
-scenes:
+The recipe: `notebook-cnn`, batches of 64, Adam 1e-3, cross-entropy plus mean squared error with
+equal weights, 10 epochs. Three contenders, each from several seeds, judged by the same code on the
+same test scenes:
 
 - `bench`: `bench run`, which keeps 5,000 of MNIST's 60,000 images for validation;
 - `fit`: Keras's `fit` over the usual per-example `tf.data` map, on the same 55,000 images;
 - `fit-all`: the same `fit` on all 60,000 images, as notebooks do, so with a twelfth more steps.
 
-`nox -s bench_recipe` runs it (each run takes minutes). Results are appended to a CSV file, and those
-that stand there already are not run again, so several processes may share the work by seeds.
+`nox -s bench_recipe` runs it (each run takes minutes). Results are appended to a CSV file, and
+those that stand there already are not run again, so several processes may share the work by seeds.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from scipy import stats
 from harness.config import RunConfig
 from harness.data import Data, load
 from harness.evaluate import evaluate
-from harness.model import build_model
+from harness.model import blueprint, build
 from harness.predictions import Predictions
 from harness.run import Identity, execute
 from harness.store import Store
@@ -77,7 +77,10 @@ def _measure(contender: str, config: RunConfig, data_dir: Path) -> dict[str, flo
 def _bench_run(config: RunConfig, data_dir: Path) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         record = execute(
-            config, identity=Identity(run_id="recipe"), store=Store(Path(folder)), data_dir=data_dir
+            config,
+            identity=Identity(run_id="recipe"),
+            store=Store(Path(folder)),
+            data_dir=data_dir,
         )
     if record.status != "finished":
         raise SystemExit(f"the run {record.status}: {record.reason}")
@@ -86,12 +89,8 @@ def _bench_run(config: RunConfig, data_dir: Path) -> dict[str, float]:
 
 def _keras_fit(config: RunConfig, data_dir: Path, *, all_images: bool) -> dict[str, float]:
     data = load(config, data_dir, say=print)
-    model = build_model(
-        config.backbone,
-        image_shape=(data.image_px, data.image_px, 1),
-        classes=data.classes,
-        seed=config.seed,
-    )
+    plan = blueprint(config, image_shape=(data.image_px, data.image_px, 1), classes=data.classes)
+    model = build(plan, seed=config.seed).model
     model.compile(
         optimizer=keras.optimizers.Adam(config.learning_rate),
         loss=["categorical_crossentropy", "mse"],

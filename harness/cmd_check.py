@@ -8,7 +8,7 @@ from rich.table import Table
 
 from architectures import registry
 from harness.console import console, note, quiet_stderr, waiting
-from harness.errors import BenchError, PluginError
+from harness.errors import BenchError
 from harness.scenes import CANVAS_PX
 
 IMAGE_SHAPE = (CANVAS_PX, CANVAS_PX, 1)
