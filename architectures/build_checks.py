@@ -13,8 +13,8 @@ from architectures.probe import CLASSES, SEED, built, close, images, predict, sa
 from architectures.registry import Backbone, ImageShape, Option
 from harness.errors import PluginError, UsageError
 
-OTHER_OPTIONS: dict[str, Option] = {"width": 0.5, "depth": 2}
-"""Values that `check_options` tries; the others cost a download."""
+TWO_VALUES: dict[str, tuple[Option, Option]] = {"width": (0.5, 1.0), "depth": (1, 2)}
+"""What `check_options` sets an option to; the options left out cost a download."""
 
 
 def check_features(backbone: Backbone, image_shape: ImageShape) -> None:
@@ -125,18 +125,25 @@ def check_image_sizes(backbone: Backbone, image_shape: ImageShape) -> None:
 
 def check_options(backbone: Backbone, image_shape: ImageShape) -> None:
     """Each option it takes changes the network, and still gives features."""
-    plain = built(backbone, image_shape).count_params()
     for option in backbone.options:
-        value = OTHER_OPTIONS.get(option)
-        if value is None:
+        if option not in TWO_VALUES:
             continue
-        other = backbone(image_shape, **{option: value})
-        features_of(other)
-        if other.count_params() == plain and _layers(other) == _layers(backbone(image_shape)):
+        one, other = (_size(backbone, image_shape, {option: v}) for v in TWO_VALUES[option])
+        if one == other:
+            first, second = TWO_VALUES[option]
             raise PluginError(
-                f"{backbone.name}: it takes `{option}`, but {option}={value} builds the same "
-                "network. Use the value, or do not take it."
+                f"{backbone.name}: it takes `{option}`, but {option}={first} and "
+                f"{option}={second} build the same network. Use the value, or do not take it."
             )
+
+
+def _size(
+    backbone: Backbone, image_shape: ImageShape, options: dict[str, Option]
+) -> tuple[int, list[tuple[int | None, ...]]]:
+    """Return what tells networks apart: the number of parameters and the shapes of layers."""
+    model = backbone(image_shape, **options)
+    features_of(model)
+    return model.count_params(), _layers(model)
 
 
 def _layers(model: keras.Model) -> list[tuple[int | None, ...]]:

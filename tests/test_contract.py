@@ -171,7 +171,11 @@ def test_good_ones_pass(good: Backbone, check: contract.Check) -> None:
             backbone(for_8_pixels_only),
             r"must build for images of shape \(29, 18, 1\) too, but: .* Derive every size",
         ),
-        (contract.check_options, backbone(deaf_to_width), "width=0.5 builds the same network"),
+        (
+            contract.check_options,
+            backbone(deaf_to_width),
+            "width=0.5 and width=1.0 build the same network",
+        ),
         (
             contract.check_learns,
             following(lambda x: Growing()(layers.Dense(5)(x))),

@@ -106,6 +106,10 @@ def assert_contains(whole: Any, part: Any) -> None:
     if isinstance(part, dict):
         for key, value in part.items():
             assert_contains(whole[key], value)
+    elif isinstance(part, list):
+        assert len(whole) == len(part)
+        for one, other in zip(whole, part, strict=True):
+            assert_contains(one, other)
     else:
         assert whole == part
 
