@@ -35,6 +35,7 @@ def types(session: nox.Session) -> None:
     """Check types with mypy, strictly."""
     session.install(*PINNED, ".", *groups("types"))
     session.run("mypy", *session.posargs)
+    session.run("mypy", *(str(path) for path in sorted(Path("benchmarks").glob("*.py"))))
 
 
 @nox.session

@@ -84,7 +84,8 @@ def _bench_run(config: RunConfig, data_dir: Path) -> dict[str, float]:
         )
     if record.status != "finished":
         raise SystemExit(f"the run {record.status}: {record.reason}")
-    return {name: record.measures[f"test_{name}"].value for name in MEASURES}
+    values = {name: record.value(f"test_{name}") for name in MEASURES}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _keras_fit(config: RunConfig, data_dir: Path, *, all_images: bool) -> dict[str, float]:

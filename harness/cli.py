@@ -22,6 +22,7 @@ from harness.config import RunConfig, knobs
 from harness.errors import BenchError, InterruptedRun, UsageError
 from harness.options import (
     DEFAULT_OUT,
+    Sectioned,
     config_options,
     data_dir_option,
     given,
@@ -73,7 +74,7 @@ def bench() -> None:
     """  # noqa: D301 - click wants the backspace itself, not a backslash
 
 
-@bench.command()
+@bench.command(cls=Sectioned)
 @click.option(
     "--backbone", "backbones", multiple=True, default=[RunConfig().backbone], show_default=True,
     metavar="NAME", help="Network body to train; repeat it to compare several.",
@@ -102,7 +103,7 @@ def run(context: click.Context, /, **values: Any) -> None:
     cmd_run.run(configs, chosen=given(context), report=values["report"], **_places(values))
 
 
-@bench.command()
+@bench.command(cls=Sectioned)
 @sweep_options
 @config_options(without=("evaluate_test",))
 @data_dir_option
@@ -227,7 +228,7 @@ def list_datasets() -> None:
     _table(list(DATASETS.items()))
 
 
-@bench.command()
+@bench.command(cls=Sectioned)
 @click.argument("backbone", metavar="BACKBONE")
 @config_options(without=set(knobs()) - DESCRIBED)
 @click.option("--layers", "every_layer", is_flag=True, help="List every layer of a deep network.")

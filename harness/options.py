@@ -26,6 +26,30 @@ DEFAULT_EXPERIMENT = "bench"
 _NAMES = {"dataset": DATASETS, "strategy": STRATEGIES, "head": HEADS}
 
 
+class Sectioned(click.Command):
+    """A command whose help lists its options under headings: its own, then those of a run."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write one table of options for each heading."""
+        sections: dict[str, list[tuple[str, str]]] = {"Options": []}
+        for parameter in self.get_params(ctx):
+            row = parameter.get_help_record(ctx)
+            if row is not None:
+                sections.setdefault(_section(parameter.name or ""), []).append(row)
+        for heading, rows in sections.items():
+            with formatter.section(heading):
+                formatter.write_dl(rows)
+
+
+def _section(name: str) -> str:
+    """Return the heading under which the help shows a parameter."""
+    if name in knobs():
+        return knobs()[name].group
+    return {"backbones": "Model", "data_dir": "Data"}.get(
+        name, "Places" if name in {"out", "tracking_uri", "experiment"} else "Options"
+    )
+
+
 def config_options(*, without: Collection[str] = ()) -> Callable[[Command], Command]:
     """Add one option per field of `RunConfig` to a command, in the order of declaration.
 

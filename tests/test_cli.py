@@ -270,6 +270,23 @@ def test_help_explains_every_option_within_80_columns(path: str, command: click.
     assert max(len(line) for line in text.splitlines()) <= 80
 
 
+@pytest.mark.parametrize("command", [cli.run, cli.sweep, cli.describe], ids=lambda c: c.name)
+def test_options_stand_under_headings(command: click.Command) -> None:
+    text = command.get_help(click.Context(command, info_name="bench", **cli.CONTEXT))
+    heading, places = "", {}
+    for line in text.splitlines():
+        if re.fullmatch(r"\w+:", line):
+            heading = line[:-1]
+        for option in re.findall(r"^  (--[\w-]+)", line):
+            assert option not in places, "each option once"
+            places[option] = heading
+    assert places["--head"] == "Model"
+    assert places["--strategy"] == "Hardware"
+    assert places["--out"] == "Places"
+    own = {"run": "--repeats", "sweep": "--trials", "describe": "--layers"}[str(command.name)]
+    assert places[own] == "Options"
+
+
 def test_the_first_steps_keep_their_lines(capsys: pytest.CaptureFixture[str]) -> None:
     said = bench("--help", capsys)[1]
     assert "\n    bench ui                   browse everything in MLflow\n" in said
