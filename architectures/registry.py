@@ -198,6 +198,19 @@ def check_name(name: str, options: Iterable[str] = ()) -> None:
             _check_options(name, entry.options, options)
 
 
+def may_take(name: str, option: str) -> bool:
+    """Tell whether a backbone has an option, or may have it; nothing is imported.
+
+    Raises:
+        UsageError: the name is unknown.
+    """
+    if ":" in name:
+        return True
+    claims = _claims(name)
+    options = claims[0].options if claims else None
+    return options is None or option in options
+
+
 def check_head(name: str) -> None:
     """Raise `UsageError` if there is no head of this name; nothing is imported."""
     if ":" not in name and name not in HEADS:
@@ -319,7 +332,7 @@ def _check_options(name: str, taken: Collection[str], asked: Iterable[str]) -> N
             more = ", ".join(others[:5]) + (" and others" if others[5:] else "")
             raise UsageError(
                 f"Backbone {name!r} has no `{option}` to set. It takes "
-                f"{', '.join(f'`{o}`' for o in taken) or 'no options'}. Leave --{option} out, or "
+                f"{', '.join(f'`{o}`' for o in taken) or 'no options'}. Leave `{option}` out, or "
                 f"choose a backbone that takes it{f': {more}' if more else ''}."
             )
 

@@ -160,5 +160,5 @@ def _importances(plan: SweepPlan, records: Sequence[RunRecord]) -> dict[str, flo
         value = record.value(plan.metric)
         if record.status == "finished" and value is not None:
             values = record.config.to_json()
-            results.append(({name: values[name] for name in plan.space.names()}, value))
+            results.append(({name: values[name] for name in plan.space.shared()}, value))
     return importances(plan.space, results)  # type: ignore[arg-type]  # what is searched is set

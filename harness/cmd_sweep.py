@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from architectures import registry
 from harness import __version__
 from harness.cmd_lines import best_command
 from harness.cmd_report import report
@@ -27,6 +28,7 @@ from harness.store import Store
 from harness.sweep_display import SweepDisplay, trial_table
 from harness.sweep_options import LOOKAHEAD
 from harness.tracking_uri import resolve_uri
+from sweeps.axes import Axis
 from sweeps.coordinator import run_sweep
 from sweeps.listeners import SweepEnd, SweepOutcome
 from sweeps.plan import SweepPlan, Task, read_plan, settle_plan
@@ -165,7 +167,22 @@ def _space(search: tuple[str, ...], chosen: Collection[str]) -> SearchSpace:
         )
     order = list(knobs())
     axes = sorted([*asked, *kept], key=lambda axis: order.index(axis.name))
-    return SearchSpace(axes=tuple(axes))
+    return SearchSpace(axes=tuple(_conditional(axis, asked) for axis in axes))
+
+
+def _conditional(axis: Axis, asked: Collection[Axis]) -> Axis:
+    """Return the axis, meant for those of the searched backbones that have such an option.
+
+    One that no backbone has stays as it is, to be refused like a fixed one. So does one that may
+    be an option of a plug-in: that is known only once the plug-in is loaded.
+    """
+    backbones = [value for other in asked if other.name == "backbone" for value in other.extremes]
+    if axis.name not in registry.OPTIONS:
+        return axis
+    taking = tuple(str(b) for b in backbones if registry.may_take(str(b), axis.name))
+    if not taking or len(taking) == len(backbones):
+        return axis
+    return dataclasses.replace(axis, only_for=taking)
 
 
 def _plan(

@@ -206,7 +206,7 @@ def trial_table(plan: SweepPlan, rows: Sequence[TrialRow], *, title: str) -> Tab
         heading = name.replace("_", "_\n") if len(names) > 3 else name
         table.add_column(heading, justify="right", overflow="fold")
     for row in _best(plan, rows)[:BEST_SHOWN]:
-        params = [_value_text(row.params[name]) for name in names]
+        params = [_value_text(row.params[name]) if name in row.params else "" for name in names]
         table.add_row(str(row.number), f"{row.value:.4f}", *params)
     return table
 

@@ -58,6 +58,7 @@ class Range:
         low, high: the ends, in the field's unit; `low < high`.
         log: draw uniformly in the logarithm; needs `low > 0`.
         step: distance between the values tried; None is any float, and every int. Not with `log`.
+        only_for: backbones under which the field is searched; empty for all of them.
 
     Raises:
         UsageError: the field is unknown or no number, or an end does not fit.
@@ -68,6 +69,7 @@ class Range:
     high: Number
     log: bool = False
     step: Number | None = None
+    only_for: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         knob = searched_knob(self.name)
@@ -128,6 +130,7 @@ class Choice:
     Attributes:
         name: a field of `RunConfig`.
         values: at least two, all different; their order means nothing.
+        only_for: backbones under which the field is searched; empty for all of them.
 
     Raises:
         UsageError: the field is unknown, a value does not fit, or they are no choice.
@@ -135,6 +138,7 @@ class Choice:
 
     name: str
     values: tuple[Value, ...]
+    only_for: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         knob = searched_knob(self.name)

@@ -27,20 +27,21 @@ def importances(
         results: params and objective of each finished trial.
 
     Returns:
-        Field to share in [0, 1], largest first; empty if there are fewer than `MIN_TRIALS`
-        results or all objectives are equal.
+        Field to share in [0, 1], largest first, of the fields that every trial draws; empty if
+        there are fewer than `MIN_TRIALS` results or all objectives are equal.
     """
     values = {value for _, value in results}
-    if len(results) < MIN_TRIALS or len(values) < 2 or len(space.axes) < 2:
+    names = space.shared()
+    if len(results) < MIN_TRIALS or len(values) < 2 or len(names) < 2:
         return {}
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # it announces each new study
     study = optuna.create_study(direction="maximize")
-    distributions = space.distributions()
     for params, value in results:
+        distributions = space.distributions(params)
         trial = create_trial(
             state=TrialState.COMPLETE,
-            params={name: params[name] for name in distributions},
-            distributions=distributions,
+            params={name: params[name] for name in names},
+            distributions={name: distributions[name] for name in names},
             value=value,
         )
         study.add_trial(trial)

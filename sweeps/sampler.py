@@ -10,12 +10,19 @@ from __future__ import annotations
 
 import hashlib
 import math
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import optuna
-from optuna.distributions import BaseDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, MedianPruner, NopPruner, PercentilePruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState
@@ -102,13 +109,16 @@ def propose(
     direction: Direction,
 ) -> Params:
     """Return the params of trial `number`; equal arguments give equal params."""
-    study = _study(direction, sampler=_sampler(sampler, _seed(seed, number)))
-    distributions = space.distributions()
-    _add(study, guide.seen, distributions)
+    by_group = space.shared() != space.names()
+    study = _study(direction, sampler=_sampler(sampler, _seed(seed, number), by_group=by_group))
+    _add(study, guide.seen, space)
     # Seen as running, they keep the sampler from proposing the same place again (constant liar).
     for params in guide.unseen:
-        study.add_trial(_frozen(TrialState.RUNNING, params, distributions))
-    return dict(study.ask(distributions).params)
+        study.add_trial(_frozen(TrialState.RUNNING, params, space))
+    trial, drawn = study.ask(), Params()
+    for axis in space.drawn(drawn):
+        drawn[axis.name] = _suggested(trial, axis.name, axis.distribution())
+    return drawn
 
 
 class Judge:
@@ -118,7 +128,7 @@ class Judge:
         pruner: the rule.
         guide: the trials it is compared with.
         epochs: how many epochs the trial lasts.
-        distributions: the space, in Optuna's words.
+        space: what is searched.
         direction: of the objective.
     """
 
@@ -128,12 +138,12 @@ class Judge:
         guide: Guide,
         *,
         epochs: int,
-        distributions: dict[str, BaseDistribution],
+        space: SearchSpace,
         direction: Direction,
     ) -> None:
         self._epochs = epochs
         study = _study(direction, pruner=_pruner(pruner, epochs))
-        _add(study, guide.seen, distributions)
+        _add(study, guide.seen, space)
         self._trial = study.ask()
 
     def goes_on(self, epoch: int, value: float | None) -> bool:
@@ -165,8 +175,13 @@ def _seed(seed: int, number: int) -> int:
     return int.from_bytes(text[:4], "big") & MAX_SEED
 
 
-def _sampler(name: SamplerName, seed: int) -> BaseSampler:
+def _sampler(name: SamplerName, seed: int, *, by_group: bool) -> BaseSampler:
     match name:
+        case "tpe" if by_group:
+            # Fields that only some trials have are modelled together, by those trials; else each
+            # of them would be drawn as if it had nothing to do with the others.
+            with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
+                return TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
         case "tpe":
             return TPESampler(seed=seed)
         case "random":
@@ -192,14 +207,25 @@ def _study(direction: Direction, **parts: Any) -> optuna.Study:
     return optuna.create_study(direction=direction, **parts)
 
 
-def _add(
-    study: optuna.Study, rows: Iterable[TrialRow], distributions: dict[str, BaseDistribution]
-) -> None:
+def _suggested(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> Value:
+    """Return what the study's sampler draws for one field."""
+    match distribution:
+        case FloatDistribution(low=low, high=high, log=log, step=step):
+            return trial.suggest_float(name, low, high, log=log, step=step)
+        case IntDistribution(low=low, high=high, log=log, step=step):
+            return trial.suggest_int(name, low, high, log=log, step=step)
+        case CategoricalDistribution(choices=choices):
+            value: Value = trial.suggest_categorical(name, choices)  # type: ignore[assignment]
+            return value
+    raise TypeError(f"`{name}` has no distribution of ours: {distribution}")
+
+
+def _add(study: optuna.Study, rows: Iterable[TrialRow], space: SearchSpace) -> None:
     states = {"finished": TrialState.COMPLETE, "pruned": TrialState.PRUNED}
     for row in rows:
         study.add_trial(
             _frozen(
-                states[row.status], row.params, distributions,
+                states[row.status], row.params, space,
                 value=row.value, intermediate_values=dict(row.curve),
             )
         )  # fmt: skip
@@ -208,9 +234,9 @@ def _add(
 def _frozen(
     state: TrialState,
     params: Mapping[str, Value],
-    distributions: dict[str, BaseDistribution],
+    space: SearchSpace,
     **result: Any,
 ) -> optuna.trial.FrozenTrial:
     return optuna.trial.create_trial(
-        state=state, params=dict(params), distributions=distributions, **result
+        state=state, params=dict(params), distributions=space.distributions(params), **result
     )

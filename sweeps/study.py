@@ -50,7 +50,6 @@ class SweepStudy:
     def __init__(self, plan: SweepPlan, folder: Path) -> None:
         self._plan = plan
         self._path = folder.absolute() / JOURNAL_FILE
-        self._distributions = plan.space.distributions()
         with _journal_errors(self._path):
             _repair(self._path)
             self._storage = _open(self._path)
@@ -64,8 +63,9 @@ class SweepStudy:
     def begin(self, number: int, params: Params) -> TrialRow:
         """Write the next trial as running, in one line of the journal."""
         template = optuna.trial.create_trial(
-            state=TrialState.RUNNING, params=params, distributions=self._distributions
-        )
+            state=TrialState.RUNNING, params=params,
+            distributions=self._plan.space.distributions(params),
+        )  # fmt: skip
         with _journal_errors(self._path):
             trial_id = self._storage.create_new_trial(self._study_id, template)
         row = _row(self._storage.get_trial(trial_id))

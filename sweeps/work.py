@@ -140,7 +140,7 @@ class Trials:
         assert known is not None, "a row exists only after all that it depends on has ended"
         return Judge(
             self._plan.pruner, known, epochs=task.config.epochs,
-            distributions=self._plan.space.distributions(), direction=self._plan.direction,
+            space=self._plan.space, direction=self._plan.direction,
         )  # fmt: skip
 
     def _judged(self, record: RunRecord) -> RunRecord:

@@ -63,6 +63,17 @@ MIXED = dataclasses.replace(
         )
     ),
 )
+CONDITIONAL = dataclasses.replace(
+    PLAIN,
+    space=SearchSpace(
+        axes=(
+            Choice(name="backbone", values=("notebook-cnn", "residual-s", "mine.nets:deep")),
+            Choice(name="width", values=(0.5, 1.0)),
+            Choice(name="depth", values=(1, 2), only_for=("residual-s", "mine.nets:deep")),
+            *DEFAULT_SPACE.axes,
+        )
+    ),
+)
 
 
 def typed(line: str) -> tuple[click.Context, RunConfig]:
@@ -76,7 +87,9 @@ def typed(line: str) -> tuple[click.Context, RunConfig]:
 
 
 @pytest.mark.parametrize(
-    "plan", [PLAIN, ODD, FIXED, MIXED], ids=["plain", "odd", "fixed", "mixed"]
+    "plan",
+    [PLAIN, ODD, FIXED, MIXED, CONDITIONAL],
+    ids=["plain", "odd", "fixed", "mixed", "conditional"],
 )
 def test_the_line_of_a_sweep_gives_its_plan_back(plan: SweepPlan) -> None:
     context, config = typed(sweep_command(plan, 12))

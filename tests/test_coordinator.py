@@ -93,6 +93,29 @@ def test_a_mixed_space_gives_one_table_and_fails_only_what_cannot_be_built(store
     assert {record.config.head for record in tables[0].finals} == {tables[0].best.params["head"]}
 
 
+def test_a_conditional_space_gives_one_table(store):
+    plan = toy_plan(
+        space=SearchSpace(
+            axes=(
+                Choice(name="backbone", values=("notebook-cnn", "residual-s")),
+                Choice(name="depth", values=(1, 2), only_for=("residual-s",)),
+                *DEFAULT_SPACE.axes,
+            )
+        )
+    )
+    tables = [
+        sweep(Store(store.root / str(workers)), plan, total=N, workers=workers, delay_s=0.01)
+        for workers in (1, 4)
+    ]
+    rows = tables[0].trials
+    assert tables[1].trials == rows
+    assert {row.params["backbone"] for row in rows} == {"notebook-cnn", "residual-s"}
+    for row in rows:
+        assert ("depth" in row.params) == (row.params["backbone"] == "residual-s")
+        config = plan.trial_task(row.number, row.params).config
+        assert (config.depth is None) == (config.backbone == "notebook-cnn")
+
+
 def test_growing_in_steps_does_not_change_the_table(store, undisturbed):
     for total in (1, 5, 6, N):
         outcome = sweep(store, PLAN, total=total)

@@ -91,6 +91,26 @@ def test_a_choice_among_names_can_be_what_matters() -> None:
     assert shares["width"] < 0.05
 
 
+def test_fields_that_not_every_trial_draws_are_left_out() -> None:
+    space = SearchSpace(
+        axes=(
+            Choice(name="backbone", values=("notebook-cnn", "residual-s")),
+            Choice(name="depth", values=(1, 2), only_for=("residual-s",)),
+            Range(name="learning_rate", low=1e-4, high=1e-2, log=True),
+        )
+    )
+    drawn = random.Random(0)
+    made: list[tuple[dict[str, Value], float]] = []
+    for number in range(40):
+        deep = number % 2 == 0
+        params: dict[str, Value] = {"backbone": "residual-s", "depth": 1 + number % 4 // 2}
+        params = params if deep else {"backbone": "notebook-cnn"}
+        made.append((params | {"learning_rate": 10 ** drawn.uniform(-4, -2)}, float(deep)))
+    shares = importances(space, made)
+    assert set(shares) == {"backbone", "learning_rate"}
+    assert shares["backbone"] > 0.9
+
+
 def test_nothing_is_said_where_nothing_can_be_known() -> None:
     made = results(lambda p: p["box_weight"])
     assert importances(DEFAULT_SPACE, made[: MIN_TRIALS - 1]) == {}

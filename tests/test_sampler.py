@@ -91,6 +91,37 @@ def test_proposals_lie_in_the_space():
         assert params["head"] in ("dense", "soft-argmax")
 
 
+CONDITIONAL = SearchSpace(
+    axes=(
+        Choice(name="backbone", values=("notebook-cnn", "residual-s")),
+        Range(name="width", low=0.25, high=4.0, log=True, only_for=("residual-s",)),
+        Choice(name="depth", values=(1, 2, 3), only_for=("residual-s",)),
+        *DEFAULT_SPACE.axes,
+    )
+)
+
+
+def test_conditional_fields_are_drawn_and_learned_where_they_are_meant():
+    """Width matters, and only one of two equally good backbones has it: TPE goes near 0.5."""
+    rows = []
+    for number in range(60):
+        known = guide(rows, number, 4)
+        params = ask(number, known, space=CONDITIONAL)
+        assert params == ask(number, known, space=CONDITIONAL)
+        deep = params["backbone"] == "residual-s"
+        assert set(params) == set(CONDITIONAL.names()) - (set() if deep else {"width", "depth"})
+        value = -abs(math.log(params["width"] / 0.5)) if deep else -1.0
+        rows.append(TrialRow(number=number, status="finished", params=params, value=value))
+    widths = [r.params["width"] for r in rows if "width" in r.params]
+    first, last = widths[:10], widths[-10:]
+    assert len(widths) > 30, "the backbone with the better best is tried more often"
+
+    def miss(some):
+        return sum(abs(math.log(w / 0.5)) for w in some)
+
+    assert miss(last) < 0.5 * miss(first)
+
+
 def test_tpe_comes_closer_to_the_best_than_chance():
     def distance(sampler, seed):
         rows = []
@@ -116,7 +147,7 @@ def test_warm_up_is_a_third_but_two_epochs_at_least(epochs, warmup):
 def judge(pruner, rows, *, epochs=6, direction="maximize"):
     return Judge(
         pruner, Guide(seen=tuple(rows), unseen=()), epochs=epochs,
-        distributions=DEFAULT_SPACE.distributions(), direction=direction,
+        space=DEFAULT_SPACE, direction=direction,
     )  # fmt: skip
 
 

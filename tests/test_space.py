@@ -18,6 +18,16 @@ MIXED = SearchSpace(
 )
 
 
+CONDITIONAL = SearchSpace(
+    axes=(
+        Choice(name="backbone", values=("notebook-cnn", "residual-s", "vit-s")),
+        Range(name="width", low=0.5, high=2.0),
+        Choice(name="depth", values=(1, 2), only_for=("residual-s", "vit-s")),
+        Choice(name="pretrained", values=("none", "imagenet"), only_for=("vit-s",)),
+    )
+)
+
+
 def test_the_default_space_searches_rate_and_both_weights():
     assert DEFAULT_SPACE.names() == ("learning_rate", "class_weight", "box_weight")
     assert all(axis.log for axis in DEFAULT_SPACE.axes)
@@ -55,6 +65,49 @@ def test_probes_by_hand():
     ]
 
 
+def test_an_axis_meant_for_others_is_left_out():
+    before = RunConfig(depth=7)
+    params = {"backbone": "notebook-cnn", "width": 0.5}
+    assert [axis.name for axis in CONDITIONAL.drawn(params)] == ["backbone", "width"]
+    assert set(CONDITIONAL.distributions(params)) == {"backbone", "width"}
+    assert CONDITIONAL.apply(before, params).to_json() == before.to_json() | params
+    deep = {"backbone": "residual-s", "width": 0.5, "depth": 2}
+    assert CONDITIONAL.apply(before, deep).to_json() == before.to_json() | deep
+    assert CONDITIONAL.shared() == ("backbone", "width")
+
+
+def test_probes_of_conditional_axes_by_hand():
+    lowest = {"width": 0.5, "depth": 1, "pretrained": "none"}
+    assert list(CONDITIONAL.probes()) == [
+        {"backbone": "notebook-cnn", "width": 0.5},
+        {"backbone": "residual-s", "width": 0.5, "depth": 1},
+        {"backbone": "vit-s"} | lowest,
+        {"backbone": "notebook-cnn", "width": 2.0},
+        {"backbone": "residual-s", "width": 0.5, "depth": 2},
+        {"backbone": "vit-s"} | lowest | {"pretrained": "imagenet"},
+    ]
+
+
+@pytest.mark.parametrize(
+    "axes",
+    [
+        CONDITIONAL.axes[2:],
+        (CONDITIONAL.axes[2], *CONDITIONAL.axes[:2]),
+        (Choice(name="backbone", values=("vit-s", "mixer-s")), CONDITIONAL.axes[2]),
+    ],
+    ids=["no backbones", "before them", "others"],
+)
+def test_an_axis_is_meant_for_backbones_that_are_searched_before_it(axes):
+    with pytest.raises(UsageError, match="`depth` is meant for backbones residual-s, vit-s: they"):
+        SearchSpace(axes=axes)
+
+
+def test_json_keeps_what_an_axis_is_meant_for():
+    again = SearchSpace.from_json(json.loads(json.dumps(CONDITIONAL.to_json())))
+    assert again == CONDITIONAL
+    assert "only_for" not in json.dumps(MIXED.to_json()), "plans of before stay as they are"
+
+
 @given(
     low=st.floats(1e-5, 1.0), factor=st.floats(1.5, 10.0), log=st.booleans(),
     first=st.integers(1, 100), count=st.integers(1, 50), step=st.integers(1, 9),
@@ -84,6 +137,7 @@ def test_json_gives_the_same_space_back(low, factor, log, first, count, step, wi
         '{"head": {"values": "ab"}}',
         '{"head": "values"}',
         '{"depth": {"values": [1, 2], "log": true}}',
+        '{"depth": {"values": [1, 2], "only_for": "vit-s"}}',
     ],
 )
 def test_json_that_is_no_space_is_refused(text):
