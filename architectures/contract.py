@@ -28,6 +28,7 @@ from architectures.build_checks import (
     check_seed,
     check_smallest_image,
 )
+from architectures.heads import features_of
 from architectures.registry import Backbone, ImageShape
 from architectures.train_checks import (
     check_gradients,
@@ -37,6 +38,7 @@ from architectures.train_checks import (
     check_xla,
     prepare,
 )
+from harness.errors import BenchError
 
 __all__ = [
     "CHECKS",
@@ -84,27 +86,50 @@ class Result:
     Attributes:
         name: of the check, without `check_`.
         requirement: what must hold, in one line.
-        fault: what failed and how to mend it; None if it holds.
-        seconds: it took.
+        fault: what failed and how to mend it; None if it holds or was not tried.
+        seconds: it took; None if it was not tried, as there is nothing to check.
     """
 
     name: str
     requirement: str
-    fault: str | None
-    seconds: float
+    fault: str | None = None
+    seconds: float | None = None
 
 
 def run(backbone: Backbone, image_shape: ImageShape) -> Iterator[Result]:
-    """Run every check and yield how it ended, one by one; a fault ends none of the others."""
-    for check in CHECKS:
-        start, fault = perf_counter(), None
-        try:
-            check(backbone, image_shape)
-        except Exception as error:  # noqa: BLE001 - code of strangers may raise anything
-            fault = str(error) if str(error) else type(error).__name__
-        yield Result(
-            name=check.__name__.removeprefix("check_"),
-            requirement=(check.__doc__ or "").partition("\n")[0],
-            fault=fault,
-            seconds=perf_counter() - start,
-        )
+    """Run every check and yield how it ended, one by one; a fault ends none of the others.
+
+    A backbone that does not even build fails the first check and is not tried by the others.
+    """
+    first, *others = CHECKS
+    result = _checked(first, backbone, image_shape)
+    yield result
+    lost = result.fault is not None and not _builds(backbone, image_shape)
+    for check in others:
+        yield _result(check) if lost else _checked(check, backbone, image_shape)
+
+
+def _checked(check: Check, backbone: Backbone, image_shape: ImageShape) -> Result:
+    start, fault = perf_counter(), None
+    try:
+        check(backbone, image_shape)
+    except Exception as error:  # noqa: BLE001 - code of strangers may raise anything
+        fault = str(error) if str(error) else type(error).__name__
+    return _result(check, fault=fault, seconds=perf_counter() - start)
+
+
+def _result(check: Check, *, fault: str | None = None, seconds: float | None = None) -> Result:
+    return Result(
+        name=check.__name__.removeprefix("check_"),
+        requirement=(check.__doc__ or "").partition("\n")[0],
+        fault=fault,
+        seconds=seconds,
+    )
+
+
+def _builds(backbone: Backbone, image_shape: ImageShape) -> bool:
+    try:
+        features_of(backbone(image_shape))
+    except BenchError:
+        return False
+    return True

@@ -138,7 +138,10 @@ def features_of(body: object) -> Any:
             `[n, features]` or `[n, rows, columns, channels]`.
     """
     if not isinstance(body, keras.Model):
-        raise PluginError(f"A backbone must return a keras.Model, got {type(body).__name__}.")
+        raise PluginError(
+            f"A backbone must return a keras.Model, got {type(body).__name__}. End its function "
+            "with `return keras.Model(inputs, features)`."
+        )
     # A subclassed or unbuilt model has no symbolic tensors at all.
     inputs, outputs = (getattr(body, side, None) or [] for side in ("inputs", "outputs"))
     if len(inputs) != 1 or len(outputs) != 1:

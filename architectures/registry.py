@@ -272,7 +272,7 @@ def _claims(name: str) -> list[Entry]:
         first, second = (f"{entry.location} ({entry.owner})" for entry in claims[:2])
         _refuse_duplicate(name, first, second)
     if not claims and name not in _registered:
-        raise unknown_name("backbone", name, names())
+        raise unknown_name("backbone", name, names(), listed_by="bench list backbones")
     return claims
 
 

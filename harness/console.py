@@ -24,7 +24,7 @@ from rich.text import Text
 from harness.errors import BenchError
 from harness.record import METRICS, QUALITY, EpochPoint, RunRecord
 
-console = Console(highlight=False)
+console = Console(highlight=False, emoji=False)
 
 
 def say(text: str) -> None:

@@ -51,9 +51,23 @@ class InterruptedRun(BenchError):
     exit_code = 130
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
-    """Return the error for a name that is not in `known`: nearest match first, then the list."""
+MOST_NAMED = 30
+"""Names that an error lists; more than a screen of them helps nobody."""
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str], *, listed_by: str = "") -> UsageError:
+    """Return the error for a name that is not in `known`: nearest match first, then the list.
+
+    Args:
+        kind: what it should name, such as "backbone".
+        name: what came.
+        known: every name.
+        listed_by: command that lists them, for errors that cannot.
+    """
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    return UsageError(f"Unknown {kind} {name!r}.{hint} Known: {', '.join(names)}.")
+    few = len(names) <= MOST_NAMED or not listed_by
+    close = difflib.get_close_matches(name, names, n=1 if few else 3, cutoff=0.5)
+    hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
+    if few:
+        return UsageError(f"Unknown {kind} {name!r}.{hint} Known: {', '.join(names)}.")
+    return UsageError(f"Unknown {kind} {name!r}.{hint} `{listed_by}` lists all {len(names)}.")

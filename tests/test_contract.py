@@ -218,7 +218,17 @@ def test_running_all_checks_goes_on_after_a_fault() -> None:
     results = list(contract.run(backbone(odd), SHAPE))
     assert [f"check_{r.name}" for r in results] == [c.__name__ for c in contract.CHECKS]
     assert [r.name for r in results if r.fault] == ["image_sizes"]
-    assert all(r.seconds > 0 and r.requirement.endswith(".") for r in results)
+    assert all(r.seconds and r.requirement.endswith(".") for r in results)
+
+
+def test_what_does_not_build_is_said_once() -> None:
+    def broken(image_shape: ImageShape) -> keras.Model:
+        raise ZeroDivisionError("odd")
+
+    first, *others = contract.run(backbone(broken), SHAPE)
+    assert "raised ZeroDivisionError: odd" in str(first.fault)
+    assert len(others) == len(contract.CHECKS) - 1
+    assert {(r.fault, r.seconds) for r in others} == {(None, None)}
 
 
 def test_replicas_need_two_devices() -> None:

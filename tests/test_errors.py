@@ -33,3 +33,12 @@ def test_no_hint_where_nothing_is_near() -> None:
     assert str(unknown_name("dataset", "zzz", ["mnist"])) == (
         "Unknown dataset 'zzz'. Known: mnist."
     )
+
+
+def test_a_long_list_is_left_to_the_command_that_shows_it() -> None:
+    names = [f"net-{number}" for number in range(40)]
+    assert str(unknown_name("backbone", "nett-7", names, listed_by="bench list backbones")) == (
+        "Unknown backbone 'nett-7'. Did you mean 'net-7' or 'net-37' or 'net-27'? "
+        "`bench list backbones` lists all 40."
+    )
+    assert "Known: net-0, net-1, " in str(unknown_name("backbone", "zzz", names))
