@@ -195,7 +195,9 @@ def test_a_malformed_name_is_refused(name: str) -> None:
 
 def test_an_unknown_name_gets_the_nearest_and_the_list() -> None:
     for look in (registry.check_name, registry.get):
-        with pytest.raises(UsageError, match=r"Did you mean 'notebook-cnn'\? `bench list backbones`"):
+        with pytest.raises(
+            UsageError, match=r"Did you mean 'notebook-cnn'\? `bench list backbones`"
+        ):
             look("notebok-cnn")
 
 
