@@ -244,7 +244,9 @@ def _over(estimate: Estimate, run_ids: Sequence[str]) -> str:
 
 
 def _short(value: object) -> object:
-    """Return a value for reading; the commands have every digit."""
+    """Return a value for reading, nothing for a field not drawn; the commands have every digit."""
+    if value is None:
+        return ""
     return f"{value:.4g}" if isinstance(value, float) else value
 
 

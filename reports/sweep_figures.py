@@ -114,10 +114,12 @@ def draw_fields(table: pd.DataFrame) -> Figure:
     for axes in grid.flat[len(fields) :]:
         axes.set_axis_off()
     for axes, field in zip(grid.flat, fields, strict=False):
-        if _few_values(table[field]):
-            _draw_choice(axes, scored, field, tried=table[field])
+        # A field that only some backbones have is absent from the trials of the others.
+        tried, known = table[field].dropna(), scored[scored[field].notna()]
+        if _few_values(tried):
+            _draw_choice(axes, known, field, tried=tried)
         else:
-            _draw_field(figure, axes, scored, field)
+            _draw_field(figure, axes, known, field)
         axes.set(xlabel=field, ylabel="validation score")
     for axes in grid[:, 1:].flat:
         axes.set_ylabel("")
@@ -159,8 +161,9 @@ def _few_values(values: pd.Series) -> bool:
     if not pd.api.types.is_numeric_dtype(values):
         return True
     few = values.nunique() <= _FEW
+    whole = (values % 1 == 0).all()  # pandas makes floats of whole numbers with gaps
     # Fractions that were drawn from a range never come again.
-    return bool(few and (values.dtype.kind == "i" or 2 * values.nunique() <= len(values)))
+    return bool(few and (whole or 2 * values.nunique() <= len(values)))
 
 
 def _draw_choice(axes: Axes, table: pd.DataFrame, field: str, *, tried: pd.Series) -> None:

@@ -205,6 +205,28 @@ def test_a_mixed_search_is_drawn_by_kind_of_field(tmp_path: Path) -> None:
     assert "n =" not in "".join(strips("width"))
 
 
+def test_a_field_of_some_backbones_shows_their_trials_alone(tmp_path: Path) -> None:
+    runs = [
+        fabricate(
+            tmp_path, f"t{n}", role="trial", sweep="s", trial=n,
+            config=RunConfig(
+                dataset="mnist", learning_rate=0.001 * (1 + n),
+                backbone="residual-s" if n % 2 else "notebook-cnn",
+                depth=1 + n // 4 if n % 2 else None, width=0.5 + 0.01 * n if n % 2 else None,
+            ),
+        )
+        for n in range(8)
+    ]  # fmt: skip
+    (search,) = compare(load(*run) for run in runs).searches
+    plot = fields_plot(search, name="fields")
+    picture(plot)
+    assert isinstance(plot, Plot)
+    panels = {axes.get_xlabel(): axes for axes in plot.draw(plot.table).axes}
+    strips = [label.get_text() for label in panels["depth"].get_xticklabels()]
+    assert strips == ["1\nn = 2", "2\nn = 2"]
+    assert sum(len(line.get_xdata()) for line in panels["width"].lines) == 4
+
+
 def test_the_bar_of_a_strip_is_the_median_of_what_finished(tmp_path: Path) -> None:
     search = mixed_search(tmp_path)
     plot = fields_plot(search, name="fields")
