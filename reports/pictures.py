@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -80,7 +81,7 @@ def choose_pictures(
 def _table_pictures(
     board: Table, by_id: Mapping[str, Evidence], *, prefix: str
 ) -> tuple[Titled, ...]:
-    """Return the pictures of a leaderboard; only as many contenders as there are colours."""
+    """Return the pictures of a leaderboard; lines of as many contenders as there are colours."""
     rows = board.contenders[: len(PALETTE)]
     groups = [(row.name, [by_id[run_id] for run_id in row.run_ids]) for row in rows]
     leader, runs = groups[0]
@@ -90,13 +91,23 @@ def _table_pictures(
     ]
     curves = [(name, item.record) for name, items in groups for item in items]
     return (
-        Titled(title="Scores", plot=score_plot(rows, name=f"{prefix}scores")),
-        Titled(title="Training curves", plot=curves_plot(curves, name=f"{prefix}curves")),
+        Titled(title="Scores", plot=score_plot(board.contenders, name=f"{prefix}scores")),
+        Titled(title="Training curves",
+               plot=_best_of(board, curves_plot(curves, name=f"{prefix}curves"))),
         *_scene_pictures(runs, who=leader, prefix=prefix),
         Titled(title="Confusion matrix",
                plot=confusion_plot(runs, who=leader, name=f"{prefix}confusion")),
-        Titled(title="IoU distribution", plot=iou_plot(outcomes, name=f"{prefix}iou")),
+        Titled(title="IoU distribution",
+               plot=_best_of(board, iou_plot(outcomes, name=f"{prefix}iou"))),
     )  # fmt: skip
+
+
+def _best_of(board: Table, plot: AnyPlot) -> AnyPlot:
+    """Return the plot, whose caption says so if it leaves contenders out."""
+    if isinstance(plot, Omitted) or len(board.contenders) <= len(PALETTE):
+        return plot
+    which = f"The best {len(PALETTE)} of {len(board.contenders)} contenders. "
+    return dataclasses.replace(plot, caption=which + plot.caption)
 
 
 def _scene_pictures(runs: Sequence[Evidence], *, who: str, prefix: str) -> tuple[Titled, ...]:

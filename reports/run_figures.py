@@ -46,6 +46,8 @@ def curves_plot(runs: Sequence[tuple[str, RunRecord]], *, name: str) -> Plot | O
     table = curve_table(runs)
     if table.empty:
         return Omitted(name=name, reason="no run has a training history")
+    if table.groupby("run_id")["epoch"].nunique().max() == 1:
+        return Omitted(name=name, reason="a curve needs two epochs, and no run has more than one")
     seeds = table.groupby("contender")["run_id"].nunique()
     band = " The band reaches from the lowest to the highest seed." if seeds.max() > 1 else ""
     apart = (

@@ -18,6 +18,7 @@ from reports.compare import compare
 from reports.diagram import layer_table, layers_plot, shape_text
 from reports.evidence import Evidence, Outcomes, load
 from reports.illustrate import illustrate, omissions
+from reports.pictures import choose_pictures
 from reports.run_figures import curve_table, curves_plot
 from reports.scene_figures import boxes_plot, right_wrong_plot, scene_table, scenes_plot
 from reports.searches import Search
@@ -279,7 +280,11 @@ def test_importances_are_drawn_or_said_to_be_absent() -> None:
 
 def test_curves_of_one_epoch_and_of_seeds(tmp_path: Path) -> None:
     short, _ = fabricate(tmp_path, "x", epochs=1)
-    picture(curves_plot([("a", short)], name="curves"))
+    alone = curves_plot([("a", short)], name="curves")
+    assert isinstance(alone, Omitted)
+    assert alone.reason == "a curve needs two epochs, and no run has more than one"
+    longer, _ = fabricate(tmp_path, "y", epochs=2)
+    picture(curves_plot([("a", short), ("b", longer)], name="curves"))
     seeds = [("a", fabricate(tmp_path, f"x{n}")[0]) for n in range(3)]
     plot = curves_plot(seeds, name="curves")
     assert isinstance(plot, Plot)
@@ -298,6 +303,20 @@ def test_scores_and_iou_of_six_contenders(tmp_path: Path) -> None:
     groups = [(e.record.config.backbone, [e.outcomes]) for e in items if e.outcomes is not None]
     picture(iou_plot(groups, name="iou"))
     assert isinstance(score_plot(board.contenders[:1], name="scores"), Omitted)
+
+
+def test_pictures_of_many_contenders_say_whom_they_leave_out(tmp_path: Path) -> None:
+    items = [
+        load(*fabricate(tmp_path, f"net-{n}", config=RunConfig(backbone=f"net-{n}"), epochs=2))
+        for n in range(8)
+    ]
+    pictures = choose_pictures(compare(items), items, {})
+    plots = {titled.title: titled.plot for titled in pictures.tables[0]}
+    assert all(isinstance(plot, Plot) for plot in plots.values())
+    assert len(plots["Scores"].table) == 8
+    for title in ("Training curves", "IoU distribution"):
+        assert plots[title].caption.startswith("The best 6 of 8 contenders. ")
+        assert plots[title].table["contender"].nunique() == 6
 
 
 def test_deep_networks_are_shortened() -> None:
