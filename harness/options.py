@@ -14,8 +14,15 @@ from architectures import registry
 from architectures.builtin import HEADS
 from harness.config import Knob, RunConfig, knobs
 from harness.datasets import DATASETS, EPOCHS, check_dataset
-from harness.devices import STRATEGIES, check_devices, parse_devices, replica_batch
+from harness.devices import (
+    STRATEGIES,
+    check_devices,
+    known_replicas,
+    parse_devices,
+    replica_batch,
+)
 from harness.errors import UsageError
+from harness.tf_config import read_cluster
 from harness.tracking_uri import public_uri
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -97,14 +104,31 @@ def check_config(config: RunConfig) -> None:
     registry.check_head(config.head)
     check_dataset(config.dataset)
     check_devices(config.strategy, config.devices)
-    devices = parse_devices(config.devices)
-    if devices:
+    replicas = known_replicas(config.strategy, config.devices)
+    if replicas:
         replica_batch(
             batch_size=config.batch_size,
             global_batch_size=config.global_batch_size,
-            replicas=len(devices),
+            replicas=replicas,
             strategy=config.strategy,
         )
+
+
+def check_cluster(config: RunConfig) -> None:
+    """Check the cluster that `multiworker` will join, and that its workers can share a batch.
+
+    Raises:
+        UsageError: TF_CONFIG is missing or wrong, or the workers cannot share the batch evenly.
+    """
+    if config.strategy != "multiworker":
+        return
+    replica_batch(
+        batch_size=config.batch_size,
+        global_batch_size=config.global_batch_size,
+        # At least: how many GPUs a worker has is not known before TensorFlow is loaded.
+        replicas=len(read_cluster().addresses) * max(1, len(parse_devices(config.devices))),
+        strategy=config.strategy,
+    )
 
 
 def read_configs(values: Mapping[str, Any]) -> list[RunConfig]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,8 +13,11 @@ from harness.devices import (
     STRATEGIES,
     check_devices,
     check_strategy,
+    find_tpu,
+    known_replicas,
     parse_devices,
     replica_batch,
+    uses_tpu,
 )
 from harness.errors import DeviceError, UsageError
 
@@ -26,6 +30,9 @@ from harness.errors import DeviceError, UsageError
         ("gpu:0", ("gpu:0",)),
         ("GPU:3, gpu:1", ("gpu:3", "gpu:1")),
         ("cpu:1,cpu:0", ("cpu:1", "cpu:0")),
+        ("tpu:local", ("tpu:local",)),
+        ("TPU:my-tpu-2", ("tpu:my-tpu-2",)),
+        ("tpu:grpc://10.0.0.2:8470", ("tpu:grpc://10.0.0.2:8470",)),
     ],
 )
 def test_devices_are_read(text: str, names: tuple[str, ...]) -> None:
@@ -47,6 +54,11 @@ def test_devices_are_read(text: str, names: tuple[str, ...]) -> None:
         ("cpu:0,gpu:0", "must be all CPUs or all GPUs"),
         ("cpu:1", "must be numbered from cpu:0"),
         ("cpu:0,cpu:2", "must be numbered from cpu:0"),
+        ("tpu:", "must be names such as"),
+        ("tpu:my_tpu", "must be names such as"),
+        ("tpu:grpc://10.0.0.2", "must be names such as"),
+        ("tpu:one,tpu:two", "must name one TPU"),
+        ("tpu:local,cpu:0", "must be all CPUs or all GPUs"),
     ],
 )
 def test_devices_that_cannot_be_are_refused(text: str, reason: str) -> None:
@@ -55,7 +67,7 @@ def test_devices_that_cannot_be_are_refused(text: str, reason: str) -> None:
     assert repr(text) in str(error.value)
 
 
-@given(st.text(alphabet="cpugt:0123, /x", max_size=20))
+@given(st.text(alphabet="cpugtlo:0123, /x", max_size=20))
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:
         names = parse_devices(text)
@@ -73,6 +85,15 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         ("gpu", "cpu:0", "`gpu` uses one GPU"),
         ("gpu", "gpu:0,gpu:1", "`gpu` uses one GPU"),
         ("mirrored", "gpu:0", "`mirrored` needs at least 2 devices, got 'gpu:0'."),
+        ("mirrored", "tpu:x", "`mirrored` uses CPUs or GPUs, got 'tpu:x'. Use --strategy tpu."),
+        ("multiworker", "tpu:x", "`multiworker` uses CPUs or GPUs"),
+        (
+            "multiworker",
+            "cpu:0,cpu:1",
+            "`multiworker` uses one CPU device per worker, got 'cpu:0,cpu:1'. For more",
+        ),
+        ("tpu", "gpu:0", "`tpu` uses a TPU such as tpu:local or tpu:NAME, got 'gpu:0'."),
+        ("cpu", "tpu:x", "`cpu` uses one CPU"),
     ],
 )
 def test_devices_that_do_not_suit_a_strategy_are_refused(
@@ -84,11 +105,60 @@ def test_devices_that_do_not_suit_a_strategy_are_refused(
 
 @pytest.mark.parametrize(
     ("strategy", "devices"),
-    [("cpu", "cpu:0"), ("gpu", "gpu:3"), ("mirrored", "cpu:0,cpu:1"), ("auto", "gpu:0,gpu:5")],
+    [
+        ("cpu", "cpu:0"),
+        ("gpu", "gpu:3"),
+        ("mirrored", "cpu:0,cpu:1"),
+        ("auto", "gpu:0,gpu:5"),
+        ("auto", "tpu:x"),
+        ("tpu", "tpu:local"),
+        ("multiworker", "cpu:0"),
+        ("multiworker", "gpu:1,gpu:0"),
+    ],
 )
 def test_devices_that_suit_pass(strategy: str, devices: str) -> None:
     check_devices(strategy, devices)
     check_devices(strategy, "")
+
+
+@pytest.mark.parametrize(
+    ("strategy", "devices", "replicas"),
+    [
+        ("auto", "", None), ("mirrored", "", None), ("cpu", "cpu:0", 1),
+        ("mirrored", "cpu:0,cpu:1", 2), ("auto", "gpu:0,gpu:1,gpu:2", 3),
+        ("tpu", "tpu:x", None), ("multiworker", "gpu:0,gpu:1", None),
+    ],
+)  # fmt: skip
+def test_replicas_are_known_before_they_are_opened_or_not(
+    strategy: str, devices: str, replicas: int | None
+) -> None:
+    assert known_replicas(strategy, devices) == replicas
+
+
+def test_a_tpu_is_looked_for_in_the_environment(tmp_path: Path) -> None:
+    libtpu = {"TPU_LIBRARY_PATH": "/opt/libtpu.so"}
+    assert find_tpu({}, dev=tmp_path) is None
+    assert find_tpu(libtpu, dev=tmp_path) is None, "no chip"
+    (tmp_path / "accel").mkdir()  # where other accelerators have their files
+    (tmp_path / "vfio").mkdir()
+    (tmp_path / "vfio" / "vfio").touch()
+    assert find_tpu(libtpu, dev=tmp_path) is None
+    (tmp_path / "vfio" / "0").touch()
+    assert find_tpu(libtpu, dev=tmp_path) == "local"
+    (tmp_path / "vfio" / "0").unlink()
+    (tmp_path / "accel0").touch()
+    assert find_tpu(libtpu, dev=tmp_path) == "local"
+    assert find_tpu(libtpu | {"TPU_NAME": " My-TPU "}, dev=tmp_path) == "my-tpu"
+    assert find_tpu({"TPU_NAME": ""}, dev=tmp_path / "none") is None
+
+
+def test_who_uses_a_tpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TPU_NAME", "x")
+    assert uses_tpu("auto", "")
+    assert uses_tpu("tpu", "")
+    assert uses_tpu("auto", "tpu:y")
+    for strategy, devices in (("auto", "gpu:0"), ("cpu", ""), ("gpu", ""), ("mirrored", "")):
+        assert not uses_tpu(strategy, devices)
 
 
 def test_an_unknown_strategy_is_told_the_nearest() -> None:
