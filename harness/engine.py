@@ -95,6 +95,7 @@ class Engine:
         self.key = key
         self.layout = layout
         self.global_batch = key.replica_batch * layout.replicas
+        self.local_batch = key.replica_batch * layout.local_replicas
         self._strategy = layout.strategy
         # Else unnamed layers are numbered on from earlier models: another table for the same run.
         keras.utils.clear_session(free_memory=False)
@@ -119,10 +120,10 @@ class Engine:
         start = perf_counter()
         height, width, _ = self.key.blueprint.image_shape
         blank = Scenes(
-            ids=np.zeros(self.global_batch, np.int64),
-            images=np.zeros((self.global_batch, height, width), np.uint8),
-            labels=np.zeros(self.global_batch, np.int64),
-            boxes=np.zeros((self.global_batch, 4), np.float32),
+            ids=np.zeros(self.local_batch, np.int64),
+            images=np.zeros((self.local_batch, height, width), np.uint8),
+            labels=np.zeros(self.local_batch, np.int64),
+            boxes=np.zeros((self.local_batch, 4), np.float32),
         )
         objective = Objective(learning_rate=1e-3, class_weight=1.0, box_weight=1.0)
         self.train([blank], objective=objective)
@@ -145,6 +146,15 @@ class Engine:
         """Put back what `weights` returned."""
         for variable, value in zip(self.model.variables, weights, strict=True):
             variable.assign(value)
+
+    def share(self, examples: NDArray[Any]) -> NDArray[Any]:
+        """Return what this process feeds of whole global batches `[n, ...]`, in order.
+
+        All of it, unless other workers feed the rest of each batch.
+        """
+        batches = examples.reshape(-1, self.global_batch, *examples.shape[1:])
+        local = batches[:, self.layout.share(self.global_batch)]
+        return local.reshape(-1, *examples.shape[1:])
 
     def train(
         self,
@@ -180,15 +190,14 @@ class Engine:
         The last batch is filled up with blank images, whose outputs are dropped: every shape
         stays static and every example is counted exactly once.
         """
-        probabilities, boxes = [], []
+        probabilities: list[NDArray[np.float32]] = []
+        boxes: list[NDArray[np.float32]] = []
         for start in range(0, len(scenes.ids), self.global_batch):
             images = scenes.images[start : start + self.global_batch]
-            parts = self._predict_call(self._spread(_filled(images, self.global_batch)))
-            for (p, b), keep in zip(
-                parts, _kept(len(images), self.key.replica_batch), strict=False
-            ):
-                probabilities.append(p.numpy()[:keep])
-                boxes.append(b.numpy()[:keep])
+            local = self.share(_filled(images, self.global_batch))
+            found = self._predict_call(self._spread(local))
+            for kept, values in zip((probabilities, boxes), found, strict=True):
+                kept.append(values.numpy()[: len(images)])
         return np.concatenate(probabilities), np.concatenate(boxes)
 
     def _build(self, seed: int) -> Network:
@@ -196,7 +205,7 @@ class Engine:
 
     def _packed(self, scenes: Scenes) -> _Chunk:
         """Cut scenes into steps and replicas, filled up with blank steps to a static shape."""
-        batch, limit = self.global_batch, self.key.steps_per_call
+        batch, limit = self.local_batch, self.key.steps_per_call
         steps, rest = divmod(len(scenes.ids), batch)
         if rest or not 1 <= steps <= limit:
             raise ValueError(
@@ -205,18 +214,22 @@ class Engine:
         arrays = (scenes.images, scenes.labels.astype(np.int32), scenes.boxes)
         filled = (_filled(array, limit * batch) for array in arrays)
         tensors = [self._spread(a.reshape(limit, batch, *a.shape[1:]), axis=1) for a in filled]
-        return _Chunk(tensors=(*tensors, tf.constant(steps)), images=len(scenes.ids))
+        return _Chunk(tensors=(*tensors, tf.constant(steps)), images=steps * self.global_batch)
 
     def _spread(self, array: NDArray[Any], *, axis: int = 0) -> Any:
-        """Return a tensor, or one tensor per replica cut in order along `axis`."""
-        if self.layout.replicas == 1:
-            # Not the default device, which on a machine with GPUs is a GPU.
-            with tf.device(self.layout.devices[0]):
-                return tf.constant(array)
-        parts = np.split(array, self.layout.replicas, axis=axis)
-        return self._strategy.experimental_distribute_values_from_function(
-            lambda context: tf.constant(parts[context.replica_id_in_sync_group])
-        )
+        """Return a tensor, or one tensor per replica of this process cut in order along `axis`."""
+        places = self.layout.feeds
+        parts = iter(zip(np.split(array, len(places), axis=axis), places, strict=True))
+
+        def next_part(_context: Any) -> Any:
+            part, place = next(parts)
+            # Not the default device, which on a machine with GPUs is the first of them.
+            with tf.device(place):
+                return tf.constant(part)
+
+        if len(places) == 1:
+            return next_part(None)
+        return self._strategy.experimental_distribute_values_from_function(next_part)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -227,23 +240,42 @@ class _Chunk:
 
 def _train_function(engine: Engine) -> Any:
     """Return the graph call: up to `steps_per_call` steps, sums of `TRAIN_METRICS` float64."""
-    strategy, model, optimizer = engine.layout.strategy, engine.model, engine.optimizer
-    gradients = _gradient_function(engine)
-
-    def replica_step(images: Any, labels: Any, boxes: Any, step: Any, weights: Any) -> Any:
-        sums, grads = gradients(images[step], labels[step], boxes[step], weights)
-        optimizer.apply(grads, model.trainable_variables)
-        return sums
+    layout, replica_step = engine.layout, _step_function(engine)
 
     def train_call(images: Any, labels: Any, boxes: Any, steps: Any, weights: Any) -> Any:
         # Exact in float64, so that the sums do not depend on the number of steps in a call.
-        total = tf.zeros(len(TRAIN_METRICS), tf.float64)
+        total = _each(layout, lambda _: tf.zeros(len(TRAIN_METRICS), tf.float64), labels)
         for step in tf.range(steps):
-            sums = strategy.run(replica_step, args=(images, labels, boxes, step, weights))
-            total += tf.cast(strategy.reduce("SUM", sums, axis=None), tf.float64)
-        return total
+            # Cut out here: to a TPU goes what is named as an input, and all of it, at each step.
+            batch = [_each(layout, lambda x, k=step: x[k], x) for x in (images, labels, boxes)]
+            sums = layout.strategy.run(replica_step, args=(*batch, weights))
+            total = _each(layout, lambda t, s: t + tf.cast(s, t.dtype), total, sums)
+        return layout.strategy.reduce("SUM", total, axis=None)
 
     return tf.function(train_call)
+
+
+def _each(layout: Layout, function: Callable[..., Any], *values: Any) -> Any:
+    """Apply a function to the parts of distributed values, replica by replica on its device."""
+    parts = [tf.nest.flatten(value, expand_composites=True) for value in values]
+    results = []
+    for place, *part in zip(layout.feeds, *parts, strict=True):
+        with tf.device(place):
+            results.append(function(*part))
+    return tf.nest.pack_sequence_as(values[0], results, expand_composites=True)
+
+
+def _step_function(engine: Engine) -> Any:
+    """Return the function that takes one step with one replica's batch, to metric sums."""
+    model, optimizer = engine.model, engine.optimizer
+    gradients = _gradient_function(engine)
+
+    def replica_step(images: Any, labels: Any, boxes: Any, weights: Any) -> Any:
+        sums, grads = gradients(images, labels, boxes, weights)
+        optimizer.apply(grads, model.trainable_variables)
+        return sums
+
+    return replica_step
 
 
 def _gradient_function(engine: Engine) -> Any:
@@ -271,20 +303,16 @@ def _gradient_function(engine: Engine) -> Any:
 
 
 def _predict_function(engine: Engine) -> Any:
-    """Return the graph call from one global batch to (probabilities, boxes) of each replica."""
+    """Return the graph call from one global batch to probabilities and boxes in its order."""
     strategy, model = engine.layout.strategy, engine.model
 
     def forward(images: Any) -> Any:
-        return strategy.run(lambda x: tuple(model(_pixels(x), training=False)), args=(images,))
-
-    forward_call = tf.function(forward)
+        return tuple(model(_pixels(images), training=False))
 
     def predict_call(images: Any) -> Any:
-        probabilities, boxes = forward_call(images)
-        local = strategy.experimental_local_results
-        return zip(local(probabilities), local(boxes), strict=True)
+        return [strategy.gather(part, axis=0) for part in strategy.run(forward, args=(images,))]
 
-    return predict_call
+    return tf.function(predict_call)
 
 
 def _pixels(images: Any) -> Any:
@@ -298,13 +326,6 @@ def _filled(array: NDArray[Any], length: int) -> NDArray[Any]:
     if not missing:
         return array
     return np.concatenate([array, np.zeros((missing, *array.shape[1:]), array.dtype)])
-
-
-def _kept(count: int, replica_batch: int) -> Iterator[int]:
-    """Yield how many of each replica's outputs belong to real examples, replica by replica."""
-    while count > 0:
-        yield min(count, replica_batch)
-        count -= replica_batch
 
 
 def _ahead(prepare: Callable[[Scenes], _Chunk], chunks: Iterator[Scenes]) -> Iterator[_Chunk]:

@@ -77,7 +77,8 @@ def _key(config: RunConfig, data: Data, layout: Layout) -> EngineKey:
         replica_batch=batch,
         # More than an epoch holds would be filled up with blank steps.
         steps_per_call=min(config.steps_per_call, steps),
-        jit=config.jit == "on",
+        # A TPU runs nothing that XLA has not compiled, whatever is asked for.
+        jit=config.jit == "on" and layout.name != "tpu",
         box_loss=config.box_loss,
     )
 

@@ -27,15 +27,16 @@ COMMAND_TIMEOUT_S = 10
 
 
 def fingerprint(
-    *, strategy: str, replicas: int, devices: tuple[str, ...], threads: int
+    *, strategy: str, replicas: int, devices: tuple[str, ...], threads: int, workers: int = 1
 ) -> Machine:
     """Describe this machine.
 
     Args:
         strategy: what was used, not what was asked for.
-        replicas: copies of the model trained in step.
-        devices: names of the devices used.
+        replicas: copies of the model trained in step, those of all workers.
+        devices: names of the devices used by this process.
         threads: threads per TensorFlow operation; 0 is one per core.
+        workers: processes that train one model together.
     """
     commit, dirty = git_state(Path(__file__).parent)
     return Machine(
@@ -50,6 +51,7 @@ def fingerprint(
         replicas=replicas,
         devices=devices,
         threads=threads,
+        workers=workers,
         git_commit=commit,
         git_dirty=dirty,
     )

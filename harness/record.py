@@ -164,7 +164,10 @@ class DataIdentity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """Where it ran. `devices` and `strategy` are what was used, not what was asked for."""
+    """Where it ran. `devices` and `strategy` are what was used, not what was asked for.
+
+    `replicas` are those of all `workers`, `devices` those of the one that wrote the record.
+    """
 
     host_digest: str
     system: str
@@ -177,6 +180,7 @@ class Machine:
     replicas: int
     devices: tuple[str, ...]
     threads: int
+    workers: int = 1
     git_commit: str | None = None
     git_dirty: bool | None = None
 

@@ -183,6 +183,7 @@ def _chapters(
     draft.machine = fingerprint(
         strategy=layout.name,
         replicas=layout.replicas,
+        workers=layout.workers,
         devices=layout.devices,
         threads=config.threads,
     )
@@ -230,9 +231,10 @@ def _train(
 
 
 def _chunks(data: Data, engine: Engine, *, epoch: int, seed: int) -> Iterator[Scenes]:
-    """Yield the scenes of one epoch in training order, cut into graph calls."""
+    """Yield this process's scenes of one epoch in training order, cut into graph calls."""
     order = data.train_order(epoch, seed)[: _images_per_epoch(data, engine.global_batch)]
-    size = engine.global_batch * engine.key.steps_per_call
+    order = engine.share(order)
+    size = engine.local_batch * engine.key.steps_per_call
     for start in range(0, len(order), size):
         yield data.train_scenes(epoch, order[start : start + size])
 

@@ -9,9 +9,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from harness.devices import check_devices, parse_devices
+from harness.devices import LOCAL_TPU, check_devices, find_tpu, parse_devices
 from harness.errors import DeviceError
 from harness.machine import cpu_cores
+from harness.tf_config import Cluster, read_cluster
+from harness.tpu import open_tpu, sees_local_tpu
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -20,26 +22,56 @@ class Layout:
 
     Attributes:
         strategy: the `tf.distribute.Strategy`.
-        name: what was chosen ("cpu", "gpu" or "mirrored"), also where "auto" was asked for.
-        devices: the names of its devices, such as ("cpu:0",).
+        name: what was chosen (a key of `STRATEGIES`), never "auto".
+        devices: the names of this process's devices, such as ("cpu:0",).
         why: why this one, in words.
+        workers: processes that train one model together, each with equally many replicas.
+        worker: which of them this process is, in the order of their replicas.
     """
 
     strategy: Any
     name: str
     devices: tuple[str, ...]
     why: str
+    workers: int = 1
+    worker: int = 0
 
     @property
     def replicas(self) -> int:
-        """Return the number of replicas in step."""
+        """Return the number of replicas in step, those of all workers."""
         return int(self.strategy.num_replicas_in_sync)
+
+    @property
+    def local_replicas(self) -> int:
+        """Return the number of replicas that this process feeds."""
+        return self.replicas // self.workers
+
+    @property
+    def chief(self) -> bool:
+        """Whether this process speaks for all workers."""
+        return self.worker == 0
+
+    @property
+    def feeds(self) -> tuple[str | None, ...]:
+        """Return the device that holds the inputs of each replica of this process.
+
+        Those of a TPU's cores stay with a host, that TensorFlow chooses: None.
+        """
+        if self.name == "tpu":
+            return (None,) * self.local_replicas
+        return tuple(self.strategy.extended.worker_devices)
+
+    def share(self, global_batch: int) -> slice:
+        """Return which examples of each global batch belong to this process."""
+        local = global_batch // self.workers
+        return slice(self.worker * local, (self.worker + 1) * local)
 
 
 def open_layout(*, strategy: str, devices: str, threads: int) -> Layout:
     """Set up threads and devices of this process and open the strategy.
 
     TensorFlow takes threads and logical devices once per process, before its first operation.
+    With `multiworker` this waits until all workers are there.
 
     Args:
         strategy: a key of `harness.devices.STRATEGIES`.
@@ -47,19 +79,80 @@ def open_layout(*, strategy: str, devices: str, threads: int) -> Layout:
         threads: threads per operation; 0 for one per core.
 
     Raises:
-        UsageError: unknown strategy.
+        UsageError: unknown strategy, or no cluster for `multiworker`.
         DeviceError: the devices are not there, or were set up differently before.
     """
     check_devices(strategy, devices)
     names = parse_devices(devices)
+    cluster = read_cluster() if strategy == "multiworker" else None
     _set_threads(threads)
+    tpu, found = _choose_tpu(strategy, names)
+    if tpu:
+        return _tpu_layout(tpu, found)
     gpus = tuple(f"gpu:{i}" for i in range(len(_list("GPU"))))
     chosen, why = _choose(strategy, names, gpus)
     _require(chosen, gpus)
+    if cluster:
+        return _multiworker_layout(cluster, chosen, why)
+    why += found
     if len(chosen) == 1:
         one = tf.distribute.OneDeviceStrategy(f"/{chosen[0]}")
         return Layout(strategy=one, name=chosen[0][:3], devices=chosen, why=why)
     return Layout(strategy=_mirrored(chosen), name="mirrored", devices=chosen, why=why)
+
+
+def _choose_tpu(strategy: str, names: tuple[str, ...]) -> tuple[str | None, str]:
+    """Return the name of the TPU to use and why; or none, and what there is to say of that."""
+    if names:
+        kind, _, name = names[0].partition(":")
+        return (name, "as asked for with --devices") if kind == "tpu" else (None, "")
+    name = find_tpu() or ""
+    match strategy:
+        case "tpu":
+            return name or LOCAL_TPU, "as asked for"
+        case "auto" if name == LOCAL_TPU and not sees_local_tpu():
+            return None, "; the TPU of this machine is not visible to TensorFlow"
+        case "auto" if name:
+            return name, "auto: there is a TPU"
+        case _:
+            return None, ""
+
+
+def _tpu_layout(name: str, why: str) -> Layout:
+    strategy = open_tpu(name)
+    cores = tuple(f"tpu:{i}" for i in range(strategy.num_replicas_in_sync))
+    return Layout(strategy=strategy, name="tpu", devices=cores, why=f"{why}: {name}")
+
+
+def _multiworker_layout(cluster: Cluster, chosen: tuple[str, ...], why: str) -> Layout:
+    if chosen[0].startswith("gpu"):
+        # TensorFlow's strategy takes every GPU that it sees.
+        physical = _list("GPU")
+        _show_only([physical[int(name.partition(":")[2])] for name in chosen])
+    workers = len(cluster.addresses)
+    return Layout(
+        strategy=_multiworker(), name="multiworker", devices=chosen,
+        why=f"worker {cluster.worker} of {workers}, {why}",
+        workers=workers, worker=cluster.worker,
+    )  # fmt: skip
+
+
+def _show_only(gpus: list[Any]) -> None:
+    if gpus == tf.config.get_visible_devices("GPU"):
+        return
+    try:
+        tf.config.set_visible_devices(gpus, "GPU")
+    except RuntimeError as error:
+        raise DeviceError(
+            "The GPUs of a worker must be chosen before TensorFlow's first operation, but this "
+            "process has already run some. Start a fresh process."
+        ) from error
+
+
+@functools.cache
+def _multiworker() -> Any:
+    # One per process, as of `_mirrored`; besides, its server can be started only once.
+    return tf.distribute.MultiWorkerMirroredStrategy()
 
 
 @functools.cache
@@ -87,6 +180,10 @@ def _choose(
             )
         case "mirrored":
             return gpus, f"all {len(gpus)} GPUs"
+        case "multiworker" if gpus:
+            return gpus, "all its GPUs"
+        case "multiworker":
+            return ("cpu:0",), "no GPU found"
         case _ if len(gpus) > 1:
             return gpus, f"auto: all {len(gpus)} GPUs"
         case _ if gpus:

@@ -10,12 +10,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
 from harness.errors import DeviceError, UsageError
 from harness.machine import cpu_cores
 from harness.strategy import _choose, open_layout
+from harness.tpu import sees_local_tpu
 
 ROOT = Path(__file__).parent.parent
 needs_no_gpu = pytest.mark.skipif(
@@ -60,6 +62,17 @@ def test_auto_takes_the_cpu_where_there_is_no_gpu() -> None:
 
 
 @needs_no_gpu
+@pytest.mark.skipif(sees_local_tpu(), reason="this machine has a TPU")
+def test_auto_says_why_it_does_not_take_a_tpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TPU_NAME", "local")
+    layout = open_layout(strategy="auto", devices="", threads=0)
+    assert layout.name == "cpu"
+    assert layout.why == (
+        "auto: no GPU found; the TPU of this machine is not visible to TensorFlow"
+    )
+
+
+@needs_no_gpu
 @pytest.mark.parametrize(
     ("strategy", "devices", "reason"),
     [
@@ -87,6 +100,8 @@ def test_gpus_that_are_not_there(strategy: str, devices: str, reason: str) -> No
         ("gpu", 0, ("gpu:0",), "as asked for"),
         ("mirrored", 2, ("gpu:0", "gpu:1"), "all 2 GPUs"),
         ("cpu", 2, ("cpu:0",), "as asked for"),
+        ("multiworker", 2, ("gpu:0", "gpu:1"), "all its GPUs"),
+        ("multiworker", 0, ("cpu:0",), "no GPU found"),
     ],
 )
 def test_what_each_strategy_takes_of_the_gpus_there_are(
@@ -96,9 +111,12 @@ def test_what_each_strategy_takes_of_the_gpus_there_are(
     assert _choose(strategy, (), there) == (chosen, why)
 
 
-def test_names_are_checked_first() -> None:
-    with pytest.raises(UsageError, match="Unknown strategy 'tpu'"):
-        open_layout(strategy="tpu", devices="", threads=0)
+def test_names_are_checked_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    with pytest.raises(UsageError, match=r"Unknown strategy 'tpus'\. Did you mean 'tpu'"):
+        open_layout(strategy="tpus", devices="", threads=0)
+    with pytest.raises(UsageError, match="needs the workers' addresses in TF_CONFIG"):
+        open_layout(strategy="multiworker", devices="", threads=0)
     with pytest.raises(DeviceError, match="`cpu` uses one CPU"):
         open_layout(strategy="cpu", devices="gpu:0", threads=0)
 
@@ -117,30 +135,43 @@ def test_threads_and_devices_cannot_be_changed_any_more() -> None:
 FRESH = """
 import json
 from harness.strategy import open_layout
-layout = open_layout(strategy="mirrored", devices="cpu:0,cpu:1,cpu:2", threads=1)
+layout = open_layout(strategy="mirrored", devices="cpu:0,cpu:1,cpu:2,cpu:3", threads=1)
 import tensorflow as tf
 from nets import cut, plan, scenes
 from harness.engine import Engine, EngineKey, Objective
-engine = Engine(EngineKey(blueprint=plan(), replica_batch=2, steps_per_call=2), layout)
-result = engine.train(cut(scenes(24), 0, 12, 24), objective=Objective(
-    learning_rate=1e-3, class_weight=1.0, box_weight=1.0))
+
+def losses(layout, steps=10):
+    key = EngineKey(blueprint=plan(), replica_batch=16 // layout.replicas, steps_per_call=1)
+    engine = Engine(key, layout)
+    engine.reset(7)
+    objective = Objective(learning_rate=1e-2, class_weight=1.0, box_weight=1.0)
+    chunks = cut(scenes(16 * steps), *range(0, 16 * steps + 1, 16))
+    path = [engine.train([some], objective=objective).metrics["train_loss"] for some in chunks]
+    return path, [engine.predict(scenes(n))[1].tolist() for n in (1, 15, 17)]
+
 print(json.dumps({
     "logical": len(tf.config.list_logical_devices("CPU")),
     "threads": [tf.config.threading.get_intra_op_parallelism_threads(),
                 tf.config.threading.get_inter_op_parallelism_threads()],
     "replicas": layout.replicas,
-    "images": result.images,
+    "four": losses(layout),
+    "one": losses(open_layout(strategy="cpu", devices="", threads=1)),
 }))
 """
 
 
-def test_a_fresh_process_makes_the_devices_and_trains_with_one_thread() -> None:
-    # One thread for three replicas must not wait for itself for ever.
+def test_a_fresh_process_makes_four_devices_and_trains_with_one_thread() -> None:
+    # One thread for four replicas must not wait for itself for ever.
     done = subprocess.run(
         [sys.executable, "-c", FRESH],
         env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
-        capture_output=True, text=True, check=False, timeout=120,
+        capture_output=True, text=True, check=False, timeout=240,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
-    assert found == {"logical": 3, "threads": [1, 1], "replicas": 3, "images": 24}
+    assert (found["logical"], found["threads"], found["replicas"]) == (4, [1, 1], 4)
+    (path, boxes), (expected_path, expected_boxes) = found["four"], found["one"]
+    assert path == pytest.approx(expected_path, rel=2e-5)
+    for some, expected, n in zip(boxes, expected_boxes, (1, 15, 17), strict=True):
+        assert len(some) == n
+        assert np.array(some) == pytest.approx(np.array(expected), abs=1e-4)
