@@ -23,6 +23,7 @@ from harness.errors import BenchError, InterruptedRun, UsageError
 from harness.options import (
     DEFAULT_OUT,
     Sectioned,
+    check_cluster,
     config_options,
     data_dir_option,
     given,
@@ -98,6 +99,7 @@ def run(context: click.Context, /, **values: Any) -> None:
     the final evaluation; while you tune by hand, leave it shut with --no-test.
     """
     configs = read_configs(values)
+    check_cluster(configs[0])
     from harness import cmd_run
 
     cmd_run.run(configs, chosen=given(context), report=values["report"], **_places(values))

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from harness.config import RunConfig
 from harness.console import console, note, quiet_stderr, waiting
-from harness.errors import StoreError
+from harness.errors import StoreError, UsageError
 from harness.pools import CLASSES
 from harness.record import Measure, ModelFacts
 from harness.scenes import CANVAS_PX
@@ -45,10 +45,16 @@ def describe(config: RunConfig, *, every_layer: bool, to: Path | None, out: Path
         out: folder for all results.
 
     Raises:
-        UsageError: a name is unknown, an option is not the backbone's, or the head does not fit.
+        UsageError: a name is unknown, an option is not the backbone's, the head does not fit, or
+            the strategy needs other processes.
         PluginError: backbone or head cannot be imported or built.
         StoreError: the picture cannot be written.
     """
+    if config.strategy == "multiworker":
+        raise UsageError(
+            "`bench describe` measures a step of one process, so --strategy must not be "
+            "multiworker. Use mirrored, or leave it out."
+        )
     path = to or Store(out).root / f"describe-{file_name(config.backbone)}.png"
     _check_place(path, chosen=to is not None)
     with measuring(config) as process:

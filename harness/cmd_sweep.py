@@ -15,7 +15,7 @@ from harness import __version__
 from harness.cmd_lines import best_command
 from harness.cmd_report import report
 from harness.cmd_run import check_step, opened_tracker, with_data_defaults
-from harness.cmd_workers import check_before_trials, count_workers, start_pool
+from harness.cmd_workers import check_before_trials, check_sweepable, count_workers, start_pool
 from harness.config import RunConfig, digest_of, knobs
 from harness.console import console, note, say, waiting
 from harness.data import load
@@ -80,6 +80,7 @@ def sweep(
         BenchError: something does not fit, or no trial finished.
         InterruptedRun: it was stopped; the same command goes on.
     """
+    check_sweepable(request.workers, config)
     store = Store(out)
     uri = resolve_uri(tracking_uri, store.root)
     space = _space(request.search, chosen)

@@ -12,7 +12,7 @@ from pathlib import Path
 from architectures.builtin import BUILTIN
 from harness.config import RunConfig
 from harness.console import waiting
-from harness.devices import parse_devices
+from harness.devices import parse_devices, uses_tpu
 from harness.errors import DeviceError, PluginError, UsageError
 from harness.machine import cpu_cores
 from harness.sweep_options import LOOKAHEAD
@@ -42,26 +42,46 @@ def start_pool(config: RunConfig, log_dir: Path, workers: int) -> LocalPool:
     return LocalPool(workers, execute=EXECUTE, log_dir=log_dir, environment=environment)
 
 
+def check_sweepable(asked: int | None, config: RunConfig) -> None:
+    """Refuse strategies that the workers of a sweep cannot share.
+
+    Raises:
+        UsageError: `multiworker`, or several workers for one TPU.
+    """
+    if config.strategy == "multiworker":
+        raise UsageError(
+            "A sweep's workers are processes of this machine, each with a model of its own, so "
+            "--strategy must not be multiworker. Leave it out, or use `bench run`."
+        )
+    if asked not in {None, 1} and uses_tpu(config.strategy, config.devices):
+        raise UsageError(
+            f"A TPU belongs to one process, so --workers must be 1 with it, got {asked}. For more "
+            "of them use --strategy cpu."
+        )
+
+
 def count_workers(asked: int | None, config: RunConfig) -> int:
-    """Return how many trainings go on at once: as asked, else one per GPU or core."""
+    """Return how many trainings go on at once: as asked, else one per TPU, GPU or core."""
     if asked is not None:
         return asked
+    if uses_tpu(config.strategy, config.devices):
+        return 1
     if len(parse_devices(config.devices)) > 1 or config.strategy == "mirrored":
         return 1
     return min(LOOKAHEAD, _gpus(config) or max(1, cpu_cores() // max(1, config.threads)))
 
 
 def check_before_trials(trials: Sequence[RunConfig]) -> None:
-    """Try what would make every trial fail: GPUs, and backbones and heads of others.
+    """Try what would make every trial fail: GPUs, a TPU, and backbones and heads of others.
 
-    Both in a process of its own: this one would hold the GPUs' memory while the workers train,
-    and a plug-in may do anything.
+    Both in a process of its own: this one would hold the devices while the workers train, and a
+    plug-in may do anything.
 
     Args:
         trials: some that together name every backbone, option and head; all on equal devices.
 
     Raises:
-        DeviceError: the GPUs are not there.
+        DeviceError: the GPUs or the TPU are not there.
         PluginError: a backbone or head cannot be loaded.
         UsageError: a backbone does not have an option that is set or searched.
     """
@@ -74,7 +94,8 @@ def check_before_trials(trials: Sequence[RunConfig]) -> None:
             raise UsageError(said) if code == UsageError.exit_code else PluginError(said)
     config = trials[0]
     wants_gpu = config.strategy in {"gpu", "mirrored"} and not config.devices.startswith("cpu")
-    if not wants_gpu and not config.devices.startswith("gpu"):
+    wants_gpu = wants_gpu or config.devices.startswith("gpu")
+    if not wants_gpu and not uses_tpu(config.strategy, config.devices):
         return
     with waiting("looking for the devices ..."):
         code, said = _try(_OPEN_DEVICES, json.dumps(config.to_json()))
@@ -92,8 +113,10 @@ def _try(code: str, argument: str) -> tuple[int, str]:
 
 
 def _gpus(config: RunConfig) -> int:
-    """Return how many GPUs workers may be given one each; 0 where the CPU is used."""
+    """Return how many GPUs workers may be given one each; 0 where the CPU or a TPU is used."""
     if config.strategy == "cpu" or config.devices.startswith("cpu"):
+        return 0
+    if uses_tpu(config.strategy, config.devices):
         return 0
     return len(list(Path("/dev").glob("nvidia[0-9]*")))
 

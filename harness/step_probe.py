@@ -49,6 +49,8 @@ def measure(config: RunConfig) -> StepMemory:
         BenchError: the devices cannot be opened, or the network cannot be built.
     """
     layout = open_devices(config)
+    if layout.name == "tpu":
+        return absent("TensorFlow does not tell how much of a TPU's memory is used")
     _train_step(_WARM_UP, layout)
     if layout.devices[0].startswith("gpu"):
         return _on_gpu(lambda: _train_step(config, layout), layout.devices[0])

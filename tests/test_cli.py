@@ -29,7 +29,7 @@ SWEEP = "sweep --dataset digits"
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty current folder, and no setting from outside."""
-    for name in ("MLFLOW_TRACKING_URI", "BENCH_OUT", "BENCH_DATA_DIR"):
+    for name in ("MLFLOW_TRACKING_URI", "BENCH_OUT", "BENCH_DATA_DIR", "TF_CONFIG", "TPU_NAME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("in the way")
@@ -107,6 +107,12 @@ BAD = [
     ),
     (f"{RUN} --strategy mirrored --devices cpu:0", 2, "needs at least 2 devices"),
     (f"{RUN} --devices tpu:0", 2, "such as gpu:0"),
+    (f"{RUN} --strategy tpu --devices gpu:0", 2, "`tpu` uses a TPU such as tpu:local"),
+    (f"{RUN} --strategy multiworker", 2, "needs the workers' addresses in TF_CONFIG"),
+    (f"{RUN} --strategy multiworker --devices cpu:0,cpu:1", 2, "one CPU device per worker"),
+    (f"{SWEEP} --strategy multiworker", 2, "A sweep's workers are processes of this machine"),
+    (f"{SWEEP} --strategy tpu --workers 2", 2, "A TPU belongs to one process"),
+    ("describe notebook-cnn --strategy multiworker", 2, "measures a step of one process"),
     # The search.
     (f"{SWEEP} --search nonsense", 2, "FIELD=LOW..HIGH"),
     (f"{SWEEP} --search learning_rat=1e-4..1e-2", 2, "Did you mean 'learning_rate'?"),
