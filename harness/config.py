@@ -148,8 +148,9 @@ class RunConfig:
     )  # fmt: skip
     strategy: str = _knob("auto", "How the work is spread over devices.", "Hardware")
     devices: str = _knob(
-        "", "Devices to use, such as gpu:0,gpu:1 or (logical devices) cpu:0,cpu:1.", "Hardware"
-    )
+        "", "Devices to use, such as gpu:0,gpu:1, tpu:NAME or (logical devices) cpu:0,cpu:1.",
+        "Hardware",
+    )  # fmt: skip
     threads: int = _knob(
         0, "Threads per TensorFlow operation (0: one per core).", "Hardware", kind=int, low=0,
         high=4096,
