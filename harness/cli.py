@@ -38,7 +38,7 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 SECTIONS = {
     "Measure": ("run", "sweep"),
     "Look": ("report", "ui", "status"),
-    "Know": ("list", "describe", "check", "data"),
+    "Know": ("doctor", "list", "describe", "check", "data"),
     "Keep": ("sync",),
 }
 """How `bench --help` groups the commands."""
@@ -191,6 +191,25 @@ def sync(**values: Any) -> None:
     from harness import cmd_look
 
     cmd_look.sync(**_places(values))
+
+
+@bench.command()
+@click.option(
+    "--peaks/--no-peaks", "peaks", default=True, show_default=True,
+    help="Measure matrix products and memory traffic, which takes some seconds.",
+)  # fmt: skip
+@data_dir_option
+@place_options
+def doctor(**values: Any) -> None:
+    """Show what this machine has, what can be used here and why not the rest.
+
+    Devices and versions, which strategies can be used, the speed of matrix products and memory as
+    measured, where the data is, and whether output folder, tracking store and sweeps are in
+    order. Exit code 1 if something must be mended first.
+    """
+    from harness import cmd_doctor
+
+    cmd_doctor.doctor(peaks=values["peaks"], **_places(values))
 
 
 @bench.group(name="list")

@@ -13,7 +13,7 @@ from harness.devices import LOCAL_TPU, check_devices, find_tpu, parse_devices
 from harness.errors import DeviceError
 from harness.machine import cpu_cores
 from harness.tf_config import Cluster, read_cluster
-from harness.tpu import open_tpu, sees_local_tpu
+from harness.tpu import no_local_tpu, open_tpu, sees_local_tpu
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -99,6 +99,30 @@ def open_layout(*, strategy: str, devices: str, threads: int) -> Layout:
         one = tf.distribute.OneDeviceStrategy(f"/{chosen[0]}")
         return Layout(strategy=one, name=chosen[0][:3], devices=chosen, why=why)
     return Layout(strategy=_mirrored(chosen), name="mirrored", devices=chosen, why=why)
+
+
+def would_take(strategy: str) -> str:
+    """Return in words what a strategy would take on this machine; nothing is opened.
+
+    A TPU that is named is not asked whether it is there.
+
+    Args:
+        strategy: a key of `harness.devices.STRATEGIES`.
+
+    Raises:
+        UsageError: it cannot be used here; the text says why, and what would help.
+    """
+    cluster = read_cluster() if strategy == "multiworker" else None
+    tpu, why = _choose_tpu(strategy, ())
+    if tpu == LOCAL_TPU and not sees_local_tpu():
+        raise no_local_tpu()
+    if tpu:
+        return f"tpu:{tpu} ({why})"
+    gpus = tuple(f"gpu:{i}" for i in range(len(_list("GPU"))))
+    chosen, reason = _choose(strategy, (), gpus)
+    _check_gpus(chosen, gpus)
+    place = f"worker {cluster.worker} of {len(cluster.addresses)}, " if cluster else ""
+    return f"{', '.join(chosen)} ({place}{reason}{why})"
 
 
 def _choose_tpu(strategy: str, names: tuple[str, ...]) -> tuple[str | None, str]:
@@ -200,8 +224,12 @@ def _require(names: tuple[str, ...], gpus: tuple[str, ...]) -> None:
         with contextlib.suppress(RuntimeError):
             tf.config.set_visible_devices([], "GPU")
         _split_cpu(len(names))
-        return
-    missing = sorted(set(names) - set(gpus))
+    _check_gpus(names, gpus)
+
+
+def _check_gpus(names: tuple[str, ...], gpus: tuple[str, ...]) -> None:
+    """Raise `DeviceError` if one of the names is a GPU that TensorFlow does not see."""
+    missing = sorted(name for name in set(names) - set(gpus) if name.startswith("gpu"))
     if missing:
         found = ", ".join(gpus) if gpus else "none"
         raise DeviceError(

@@ -20,6 +20,15 @@ def sees_local_tpu() -> bool:
     return bool(tf.config.list_physical_devices("TPU"))
 
 
+def no_local_tpu() -> DeviceError:
+    """Return the error for a machine without a TPU that TensorFlow can use."""
+    return DeviceError(
+        "TensorFlow must find a TPU in this machine, but found none. On a TPU VM install "
+        "a TensorFlow made for TPUs (`tensorflow-tpu` with libtpu); elsewhere name the "
+        "TPU with --devices tpu:NAME, or use another --strategy."
+    )
+
+
 @functools.cache
 def open_tpu(name: str) -> Any:
     """Set up a TPU and return a strategy over all its cores; once per process.
@@ -38,11 +47,7 @@ def open_tpu(name: str) -> Any:
         return tf.distribute.TPUStrategy(resolver)
     except (tf.errors.OpError, RuntimeError, ValueError) as error:
         if name == LOCAL_TPU:
-            raise DeviceError(
-                "TensorFlow must find a TPU in this machine, but found none. On a TPU VM install "
-                "a TensorFlow made for TPUs (`tensorflow-tpu` with libtpu); elsewhere name the "
-                "TPU with --devices tpu:NAME, or use another --strategy."
-            ) from error
+            raise no_local_tpu() from error
         raise DeviceError(
             f"The TPU {name!r} must start its cores, but failed: {_first_line(error)} End other "
             "programs that use it, or use another --strategy."

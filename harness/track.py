@@ -39,6 +39,7 @@ COOL_DOWN_S = 30.0
 
 _LONGEST_PAUSE_S = 300.0
 _PATIENCE_S = 60.0
+_ID_FILE = ".store-id"
 
 
 class Tracker:
@@ -300,13 +301,20 @@ class _Outage:
         self._pause_s = self._first_s
 
 
+def store_id(root: Path) -> str | None:
+    """Return the identity of an output folder, None before anything was sent from it."""
+    path = root / _ID_FILE
+    return path.read_text(encoding="utf-8").strip() if path.is_file() else None
+
+
 def _store_id(root: Path) -> str:
     """Return the identity of an output folder, made on first use: folders share servers."""
-    path = root / ".store-id"
     with one_at_a_time(root / ".send.lock"):
-        if not path.is_file():
-            write_atomically(path, f"{secrets.token_hex(6)}\n".encode())
-        return path.read_text(encoding="utf-8").strip()
+        known = store_id(root)
+        if known is None:
+            known = secrets.token_hex(6)
+            write_atomically(root / _ID_FILE, f"{known}\n".encode())
+        return known
 
 
 def _json(values: Mapping[str, Any]) -> bytes:

@@ -225,11 +225,10 @@ class Projection:
         )
 
     def _folders(self, room: str, holding: str) -> list[Path]:
-        return sorted(path.parent for path in (self._store.root / room).glob(f"*/{holding}"))
+        return _folders(self._store, room, holding)
 
     def _is_sent(self, folder: Path, digest: str) -> bool:
-        note = _read_json(folder / SENT_FILE).get(self._where)
-        return isinstance(note, dict) and note.get("digest") == digest
+        return _is_sent(folder, digest, self._where)
 
     def _note(self, folder: Path, run_id: str, digest: str) -> None:
         notes = _read_json(folder / SENT_FILE) | {self._where: {"run": run_id, "digest": digest}}
@@ -244,9 +243,29 @@ class Projection:
             yield
 
 
+def unsent(store: Store, where: str) -> list[str]:
+    """Return the runs whose record a store lacks, as far as the local folder knows.
+
+    Args:
+        store: the output folder.
+        where: key of the tracking store and experiment, see `tracking_uri.destination`.
+    """
+    folders = _folders(store, "runs", RECORD_FILE)
+    return [f.name for f in folders if not _is_sent(f, _digest(f / RECORD_FILE), where)]
+
+
 def digest_of_record(record: RunRecord) -> str:
     """Return the SHA-256 of a record's file."""
     return hashlib.sha256(record.dumps().encode()).hexdigest()
+
+
+def _folders(store: Store, room: str, holding: str) -> list[Path]:
+    return sorted(path.parent for path in (store.root / room).glob(f"*/{holding}"))
+
+
+def _is_sent(folder: Path, digest: str, where: str) -> bool:
+    note = _read_json(folder / SENT_FILE).get(where)
+    return isinstance(note, dict) and note.get("digest") == digest
 
 
 def _digest(path: Path) -> str:

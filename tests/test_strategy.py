@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from harness.errors import DeviceError, UsageError
 from harness.machine import cpu_cores
-from harness.strategy import _choose, open_layout
+from harness.strategy import _choose, open_layout, would_take
 from harness.tpu import sees_local_tpu
 
 ROOT = Path(__file__).parent.parent
@@ -175,3 +175,26 @@ def test_a_fresh_process_makes_four_devices_and_trains_with_one_thread() -> None
     for some, expected, n in zip(boxes, expected_boxes, (1, 15, 17), strict=True):
         assert len(some) == n
         assert np.array(some) == pytest.approx(np.array(expected), abs=1e-4)
+
+
+@needs_no_gpu
+def test_what_a_strategy_would_take_is_told_without_opening_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("TF_CONFIG", "TPU_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    assert would_take("cpu") == "cpu:0 (as asked for)"
+    assert would_take("auto") == "cpu:0 (auto: no GPU found)"
+    for strategy, words in (
+        ("gpu", "must see gpu:0, but the GPUs found are: none"),
+        ("mirrored", "needs at least 2 GPUs, found 0"),
+        ("multiworker", "TF_CONFIG, which is not set"),
+        ("tpu", "must find a TPU in this machine, but found none"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            would_take(strategy)
+    cluster = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
+    assert would_take("multiworker") == "cpu:0 (worker 1 of 2, no GPU found)"
+    monkeypatch.setenv("TPU_NAME", "far-away")
+    assert would_take("tpu") == "tpu:far-away (as asked for)"
