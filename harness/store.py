@@ -5,6 +5,7 @@ Layout below the output folder (default `bench-runs`):
     mlflow.db, artifacts/     the default tracking store
     runs/<run_id>/            record.json, predictions-<split>.npz, examples.npz, pictures
     runs/<run_id>/sent.json   which tracking stores have it (written by `harness.track`)
+    runs/<run_id>/checkpoint/ while it trains, and after a kill (written by `harness.checkpoint`)
     sweeps/<name>/            sweep.json, journal.log, lock
     reports/<name>/           report.md and its pictures
 """
@@ -37,6 +38,10 @@ class Store:
     def run_dir(self, run_id: str) -> Path:
         """Return the folder of a run, whether or not it exists."""
         return self.root / "runs" / run_id
+
+    def checkpoint_dir(self, run_id: str) -> Path:
+        """Return the folder of a run's checkpoints, whether or not it exists."""
+        return self.run_dir(run_id) / "checkpoint"
 
     def sweep_dir(self, name: str) -> Path:
         """Return the folder of a sweep, whether or not it exists."""
