@@ -156,6 +156,41 @@ class Engine:
         local = batches[:, self.layout.share(self.global_batch)]
         return local.reshape(-1, *examples.shape[1:])
 
+    def state(self) -> list[NDArray[Any]]:
+        """Return a copy of all that training changes: variables of model and optimizer, in order.
+
+        Each is `[copies, ...]`: one copy if the replicas agree, else that of each replica, as
+        statistics of batch normalisation and seeds of dropout may be its own.
+        """
+        return [_copies(replicas) for replicas in self._variables()]
+
+    def misfit(self, state: Sequence[NDArray[Any]]) -> str | None:
+        """Say in words why `state` cannot be that of this network; None if it can."""
+        shapes = [tuple(replicas[0].shape) for replicas in self._variables()]
+        found = [array.shape[1:] for array in state]
+        if found == shapes:
+            return None
+        if len(found) != len(shapes):
+            return f"it holds {len(found)} variables, but the network has {len(shapes)}"
+        other = next(i for i, shape in enumerate(shapes) if found[i] != shape)
+        return (
+            f"variable {other} has shape {found[other]} in it, but {shapes[other]} in the network"
+        )
+
+    def restore(self, state: Sequence[NDArray[Any]]) -> None:
+        """Put back what `state` returned, perhaps in another process.
+
+        Raises:
+            ValueError: it is that of another network, see `misfit`.
+        """
+        reason = self.misfit(state)
+        if reason:
+            raise ValueError(f"the state must fit the network, but {reason}")
+        for replicas, copies in zip(self._variables(), state, strict=True):
+            for i, variable in enumerate(replicas):
+                # Of another number of replicas the first speaks for all.
+                variable.assign(copies[i if len(copies) == len(replicas) else 0])
+
     def train(
         self,
         chunks: Iterable[Scenes],
@@ -202,6 +237,11 @@ class Engine:
 
     def _build(self, seed: int) -> Network:
         return build(self.key.blueprint, seed=seed)
+
+    def _variables(self) -> list[tuple[Any, ...]]:
+        """Return each variable of model and optimizer as the variables of its replicas."""
+        local = self._strategy.experimental_local_results
+        return [local(v.value) for v in (*self.model.variables, *self.optimizer.variables)]
 
     def _packed(self, scenes: Scenes) -> _Chunk:
         """Cut scenes into steps and replicas, filled up with blank steps to a static shape."""
@@ -318,6 +358,13 @@ def _predict_function(engine: Engine) -> Any:
 def _pixels(images: Any) -> Any:
     """Turn uint8 `[n, h, w]` into float32 `[n, h, w, 1]` in [0, 1]."""
     return tf.cast(images, tf.float32)[..., tf.newaxis] / 255.0
+
+
+def _copies(replicas: Sequence[Any]) -> NDArray[Any]:
+    """Return the values of a variable's replicas, or one for all if they are the same."""
+    values = [np.array(variable) for variable in replicas]
+    same = all(value.tobytes() == values[0].tobytes() for value in values)
+    return np.stack(values[:1] if same else values)
 
 
 def _filled(array: NDArray[Any], length: int) -> NDArray[Any]:

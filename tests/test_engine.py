@@ -310,6 +310,55 @@ def test_a_chunk_that_is_no_whole_number_of_steps_is_refused(n: int) -> None:
         engine(steps=3).train([scenes(n)], objective=OBJECTIVE)
 
 
+@pytest.mark.parametrize(
+    ("backbone", "replicas"),
+    [("nets:dropping", 1), ("nets:normalised", 1), ("nets:dropping", 2), ("nets:normalised", 2)],
+)
+def test_a_state_put_back_goes_on_as_if_nothing_had_happened(backbone: str, replicas: int) -> None:
+    tested = engine(backbone, replicas=replicas)
+    first, *rest = cut(scenes(10 * BATCH), *range(0, 10 * BATCH + 1, BATCH))
+    tested.reset(7)
+    tested.train([first], objective=OBJECTIVE)
+    state = tested.state()
+    expected = [tested.train([chunk], objective=OBJECTIVE).metrics for chunk in rest]
+    weights, end = tested.weights(), tested.state()
+    other = Engine(tested.key, tested.layout)
+    other.compile()
+    other.reset(99)
+    for again in (tested, other):
+        again.restore(state)
+        assert [again.train([chunk], objective=OBJECTIVE).metrics for chunk in rest] == expected
+        assert same(again.weights(), weights)
+        assert same(again.state(), end)
+
+
+def test_a_state_holds_each_replica_only_where_they_differ() -> None:
+    tested = engine("nets:normalised", replicas=2)
+    losses(tested, steps=2)
+    variables = (*tested.model.variables, *tested.optimizer.variables)
+    names = {v.path.rpartition("/")[2] for v, a in zip(variables, tested.state(), strict=True)
+             if len(a) == 2}  # fmt: skip
+    assert names == {"moving_mean", "moving_variance"}
+    assert {len(array) for array in engine("nets:normalised").state()} == {1}
+    engine("nets:normalised").restore(tested.state())
+    first = [array[0] for array in tested.state()][: len(tested.model.variables)]
+    assert same(engine("nets:normalised").weights(), first)
+
+
+def test_a_state_of_another_network_is_refused_whole() -> None:
+    tested = engine()
+    tested.reset(1)
+    before = tested.state()
+    wide = Engine(
+        EngineKey(blueprint=plan(classes=7), replica_batch=BATCH, steps_per_call=1), layout(1)
+    )
+    with pytest.raises(ValueError, match=r"variable \d+ has shape \(.*7\) in it, but \(.*10\)"):
+        tested.restore(wide.state())
+    with pytest.raises(ValueError, match="must fit the network, but it holds 1 variables, but"):
+        tested.restore(before[:1])
+    assert same(tested.state(), before)
+
+
 def test_weights_come_back() -> None:
     tested = engine()
     tested.reset(0)
