@@ -41,6 +41,10 @@ class PluginError(BenchError):
     """A backbone raised while it was imported or built."""
 
 
+class DivergedRun(BenchError):
+    """Training left the finite numbers, and would again: there is nothing to go on from."""
+
+
 class SweepError(UsageError):
     """A sweep cannot go on as asked: changed space or data, or another process holds it."""
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from harness import box_losses
 from harness.boxes import iou
 from harness.config import BoxLoss
-from harness.errors import BenchError, DataError
+from harness.errors import DataError, DivergedRun
 from harness.predictions import Predictions
 
 EPSILON = 1e-7
@@ -55,7 +55,7 @@ def evaluate(
         box_loss: which one.
 
     Raises:
-        BenchError: a prediction is not finite: training diverged.
+        DivergedRun: a prediction is not finite: training diverged.
         DataError: there is no example.
     """
     each = per_example(predictions)
@@ -80,7 +80,7 @@ def per_example(predictions: Predictions) -> PerExample:
     """Return how well each example was predicted.
 
     Raises:
-        BenchError: a prediction is not finite: training diverged.
+        DivergedRun: a prediction is not finite: training diverged.
         DataError: there is no example.
     """
     _check(predictions)
@@ -95,7 +95,7 @@ def _check(predictions: Predictions) -> None:
     outputs = np.hstack([predictions.probabilities, predictions.predicted_boxes])
     broken = int((~np.isfinite(outputs)).any(axis=1).sum())
     if broken:
-        raise BenchError(
+        raise DivergedRun(
             f"Predictions must be finite, but {broken} of {len(outputs)} examples got NaN or "
             "infinity: training diverged. Lower learning_rate, class_weight or box_weight."
         )

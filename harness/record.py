@@ -215,7 +215,13 @@ class ModelFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """Everything known of a run once it has ended, however it ended."""
+    """Everything known of a run once it has ended, however it ended.
+
+    Attributes:
+        started_at: of the first attempt.
+        duration_s: of all attempts, the time lost between checkpoint and kill left out.
+        resumed_after: the epochs after which another process went on; `machine` is the last one's.
+    """
 
     run_id: str
     role: Role
@@ -233,6 +239,7 @@ class RunRecord:
     history: tuple[EpochPoint, ...] = ()
     measures: Mapping[str, Measure] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
+    resumed_after: tuple[int, ...] = ()
     version: int = RECORD_VERSION
 
     def value(self, name: str) -> float | None:
@@ -297,6 +304,7 @@ def _parsed(values: Mapping[str, Any]) -> dict[str, Any]:
     if values.get("model"):
         parsed["model"] = _model(values["model"])
     parsed["history"] = tuple(EpochPoint(**point) for point in values["history"])
+    parsed["resumed_after"] = tuple(int(epoch) for epoch in values.get("resumed_after", ()))
     parsed["measures"] = {
         name: Measure(**measure | {"samples": tuple(measure["samples"])})
         for name, measure in values["measures"].items()

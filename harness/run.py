@@ -11,7 +11,7 @@ import math
 import re
 import secrets
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,11 +21,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.checkpoint import Checkpoint, Shelf, changes, obstacle
 from harness.config import RunConfig
 from harness.data import Data, load
 from harness.engine import Engine, EpochResult, Objective
 from harness.engines import compiled_engine, open_devices
-from harness.errors import BenchError, InterruptedRun, PluginError
+from harness.errors import BenchError, DivergedRun, InterruptedRun, PluginError
 from harness.evaluate import evaluate, per_example
 from harness.machine import fingerprint, peak_rss_mib
 from harness.predictions import EXAMPLES_FILE, Examples, Predictions, predictions_file
@@ -45,7 +46,8 @@ class Watch:
         say: a line for the user.
         begun: the size of the work is known: (epochs, images per epoch, images per step).
         images: after each graph call: (epoch, images trained in it).
-        epoch: after each epoch; False ends the run as pruned.
+        epoch: after each epoch; False ends the run as pruned. A run that goes on from a
+            checkpoint tells of the epochs before it too, in order.
     """
 
     say: Callable[[str], None] = lambda _text: None
@@ -64,16 +66,73 @@ class Identity:
     trial: int | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class _Draft:
     """What is known so far of a run that has not ended."""
 
+    config: RunConfig
+    identity: Identity
+    started_at: str
+    start_s: float
     machine: Machine | None = None
     model: ModelFacts | None = None
     data: Data | None = None
     history: list[EpochPoint] = field(default_factory=list)
     measures: dict[str, Measure] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
+    resumed_after: tuple[int, ...] = ()
+
+    @property
+    def named_config(self) -> RunConfig:
+        """Return the configuration with the data set that "auto" chose."""
+        return replace(self.config, dataset=self.data.source) if self.data else self.config
+
+    def record(self, end: _End) -> RunRecord:
+        """Return the record of the run, were it to end now."""
+        data, identity = self.data, self.identity
+        return RunRecord(
+            run_id=identity.run_id,
+            role=identity.role,
+            sweep=identity.sweep,
+            trial=identity.trial,
+            config=self.named_config,
+            status=end.status,
+            reason=end.reason,
+            traceback=end.traceback,
+            started_at=self.started_at,
+            duration_s=round(perf_counter() - self.start_s, 3),
+            data=data.identity() if data else None,
+            machine=self.machine,
+            model=self.model,
+            history=tuple(self.history),
+            measures=dict(self.measures),
+            files=dict(self.files),
+            resumed_after=self.resumed_after,
+        )
+
+    def continues(self, saved: Checkpoint) -> None:
+        """Take over what an earlier attempt measured, but for its epochs."""
+        before = saved.record
+        self.started_at = before.started_at
+        self.start_s -= before.duration_s
+        self.resumed_after = (*before.resumed_after, saved.epoch)
+        compiled = before.measures.get("compile_s")
+        if compiled and compiled.value is not None:
+            self.measures["compile_s"] = compiled
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _End:
+    """How a run ended.
+
+    Attributes:
+        final: whether going on from a checkpoint would only end it so again.
+    """
+
+    status: Status
+    reason: str | None = None
+    traceback: str | None = None
+    final: bool = False
 
 
 class _Pruned(Exception):
@@ -115,8 +174,11 @@ def execute(
     store: Store,
     data_dir: Path | None,
     watch: Watch | None = None,
+    shelf: Shelf | None = None,
 ) -> RunRecord:
     """Train and evaluate once; write predictions and record into the store; return the record.
+
+    A run whose folder holds a checkpoint goes on from there.
 
     Args:
         config: the run, completely described.
@@ -124,6 +186,7 @@ def execute(
         store: where its folder is written.
         data_dir: the folder that the user named for the data, or None.
         watch: who is told how it goes.
+        shelf: its checkpoints, if the caller holds them; released at the end.
 
     Returns:
         A record, whatever happened: `failed` with reason and traceback, `pruned`, `interrupted`.
@@ -131,54 +194,50 @@ def execute(
     Raises:
         StoreError: the output folder cannot be written; then no record can be kept either.
     """
-    draft, started, start = _Draft(), datetime.now(UTC), perf_counter()
-    status, reason, trace = _attempt(config, identity, store, data_dir, watch or Watch(), draft)
-    data = draft.data
-    record = RunRecord(
-        run_id=identity.run_id,
-        role=identity.role,
-        sweep=identity.sweep,
-        trial=identity.trial,
-        config=replace(config, dataset=data.source) if data else config,
-        status=status,
-        reason=reason,
-        traceback=trace,
-        started_at=started.isoformat(timespec="milliseconds"),
-        duration_s=round(perf_counter() - start, 3),
-        data=data.identity() if data else None,
-        machine=draft.machine,
-        model=draft.model,
-        history=tuple(draft.history),
-        measures=draft.measures,
-        files=draft.files,
-    )
-    store.write_record(record)
+    watch = watch or Watch()
+    draft = _Draft(
+        config=config, identity=identity, start_s=perf_counter(),
+        started_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+    )  # fmt: skip
+    with shelf or Shelf(store.checkpoint_dir(identity.run_id), say=watch.say) as shelf:
+        end = _attempt(config, store.run_dir(identity.run_id), data_dir, watch, draft, shelf)
+        record = draft.record(end)
+        store.write_record(record)
+        if end.final or (end.status == "failed" and identity.role == "trial"):
+            shelf.clear()  # a failed trial counts, so no sweep repeats it
     return record
 
 
 def _attempt(
-    config: RunConfig, identity: Identity, store: Store, data_dir: Path | None,
-    watch: Watch, draft: _Draft,
-) -> tuple[Status, str | None, str | None]:  # fmt: skip
-    """Do the run; return status, reason and traceback."""
+    config: RunConfig, folder: Path, data_dir: Path | None, watch: Watch, draft: _Draft,
+    shelf: Shelf,
+) -> _End:  # fmt: skip
+    """Do the run; return how it ended."""
     try:
-        _chapters(config, store.run_dir(identity.run_id), data_dir, watch, draft)
+        _chapters(config, folder, data_dir, watch, draft, shelf)
     except _Pruned:
-        return "pruned", f"Stopped after epoch {len(draft.history)}: no better than others.", None
+        reason = f"Stopped after epoch {len(draft.history)}: no better than others."
+        return _End(status="pruned", reason=reason, final=True)
     except (KeyboardInterrupt, InterruptedRun):
-        return "interrupted", f"Stopped from outside after epoch {len(draft.history)}.", None
+        reason = f"Stopped from outside after epoch {len(draft.history)}."
+        return _End(status="interrupted", reason=reason)
     except PluginError as error:
-        return "failed", str(error), traceback.format_exc()
+        trace = traceback.format_exc()
+        return _End(status="failed", reason=str(error), traceback=trace, final=True)
+    except DivergedRun as error:
+        return _End(status="failed", reason=str(error), final=True)
     except BenchError as error:
-        return "failed", str(error), None
+        return _End(status="failed", reason=str(error))
     except Exception as error:  # noqa: BLE001 - a failure of any kind is a result
-        return "failed", f"{type(error).__name__}: {error}", traceback.format_exc()
-    return "finished", None, None
+        reason = f"{type(error).__name__}: {error}"
+        return _End(status="failed", reason=reason, traceback=traceback.format_exc())
+    return _End(status="finished", final=True)
 
 
 def _chapters(
-    config: RunConfig, folder: Path, data_dir: Path | None, watch: Watch, draft: _Draft
-) -> None:
+    config: RunConfig, folder: Path, data_dir: Path | None, watch: Watch, draft: _Draft,
+    shelf: Shelf,
+) -> None:  # fmt: skip
     layout = open_devices(config)
     draft.machine = fingerprint(
         strategy=layout.name,
@@ -192,7 +251,7 @@ def _chapters(
     draft.model, draft.measures["mflops"] = engine.facts
     engine.reset(config.seed)
     validation = data.validation()
-    _train(config, engine, data, validation, watch, draft)
+    _train(config, engine, data, validation, watch, draft, shelf)
     _evaluate("validation", validation, config, engine, folder, draft)
     if config.evaluate_test:
         _evaluate("test", data.open_test(), config, engine, folder, draft)
@@ -200,34 +259,76 @@ def _chapters(
 
 
 def _train(
-    config: RunConfig, engine: Engine, data: Data, validation: Scenes, watch: Watch, draft: _Draft
-) -> None:
+    config: RunConfig, engine: Engine, data: Data, validation: Scenes, watch: Watch,
+    draft: _Draft, shelf: Shelf,
+) -> None:  # fmt: skip
     """Train epoch by epoch; leave the weights of the last epoch, or of the best with patience."""
+    watch.begun(config.epochs, _images_per_epoch(data, engine.global_batch), engine.global_batch)
+    saved = _resumed(engine, watch, draft, shelf)
+    done = saved.record.history if saved else ()
+    best_score, best_epoch = -math.inf, 0
+    best_weights: Sequence[NDArray[Any]] = saved.best if saved else ()
+    for epoch in range(1, config.epochs + 1):
+        fresh = epoch > len(done)
+        if fresh:
+            result = _train_epoch(epoch, config, engine, data, watch)
+            point = _point(epoch, result, _quality(config, _predict(validation, engine)))
+        else:
+            point = done[epoch - 1]
+        draft.history.append(point)
+        _note_speed(draft)
+        score = point.metrics["validation_score"]
+        if config.patience and score > best_score:
+            best_score, best_epoch = score, epoch
+            best_weights = engine.weights() if fresh else best_weights
+        if not watch.epoch(point):
+            raise _Pruned
+        if fresh and shelf.is_due():
+            so_far = draft.record(_End(status="interrupted", reason=f"After epoch {epoch}."))
+            shelf.keep(Checkpoint(record=so_far, state=engine.state(), best=best_weights))
+        if config.patience and epoch - best_epoch >= config.patience:
+            break
+    if best_weights:
+        engine.set_weights(best_weights)
+
+
+def _resumed(engine: Engine, watch: Watch, draft: _Draft, shelf: Shelf) -> Checkpoint | None:
+    """Set the engine and the draft to where an earlier attempt stood; None if there was none."""
+    saved = shelf.newest()
+    if saved is None:
+        return None
+    assert draft.data, "data are read before training"
+    run_id, digest = draft.identity.run_id, draft.data.identity().digest
+    reason = obstacle(
+        saved.record, draft.named_config, data_digest=digest, replicas=engine.layout.replicas
+    ) or engine.misfit(saved.state)
+    if reason:
+        watch.say(f"Run {run_id} starts anew: its checkpoint cannot be used, as {reason}.")
+        shelf.clear()
+        return None
+    engine.restore(saved.state)
+    draft.continues(saved)
+    watch.say(f"Run {run_id} goes on after epoch {saved.epoch} of {draft.config.epochs}.")
+    others = changes(saved.record.machine, draft.machine)
+    if others:
+        watch.say(f"It does so with {', '.join(others)}: numbers may round differently.")
+    return saved
+
+
+def _train_epoch(
+    epoch: int, config: RunConfig, engine: Engine, data: Data, watch: Watch
+) -> EpochResult:
+    """Train on each example once."""
     objective = Objective(
         learning_rate=config.learning_rate,
         class_weight=config.class_weight,
         box_weight=config.box_weight,
     )
-    watch.begun(config.epochs, _images_per_epoch(data, engine.global_batch), engine.global_batch)
-    best_score, best_epoch, best_weights = -math.inf, 0, None
-    for epoch in range(1, config.epochs + 1):
-        result = engine.train(
-            _chunks(data, engine, epoch=epoch, seed=config.seed),
-            objective=objective,
-            on_images=functools.partial(watch.images, epoch),
-        )
-        point = _point(epoch, result, _quality(config, _predict(validation, engine)))
-        draft.history.append(point)
-        _note_speed(draft)
-        score = point.metrics["validation_score"]
-        if config.patience and score > best_score:
-            best_score, best_epoch, best_weights = score, epoch, engine.weights()
-        if not watch.epoch(point):
-            raise _Pruned
-        if config.patience and epoch - best_epoch >= config.patience:
-            break
-    if best_weights is not None:
-        engine.set_weights(best_weights)
+    return engine.train(
+        _chunks(data, engine, epoch=epoch, seed=config.seed),
+        objective=objective,
+        on_images=functools.partial(watch.images, epoch),
+    )
 
 
 def _chunks(data: Data, engine: Engine, *, epoch: int, seed: int) -> Iterator[Scenes]:
@@ -248,7 +349,7 @@ def _point(epoch: int, result: EpochResult, quality: Mapping[str, float]) -> Epo
     metrics = {**result.metrics, **{f"validation_{name}": v for name, v in quality.items()}}
     bad = [name for name, value in metrics.items() if not math.isfinite(value)]
     if bad:
-        raise BenchError(
+        raise DivergedRun(
             f"`{bad[0]}` must be finite, but is {metrics[bad[0]]} after epoch {epoch}: training "
             "diverged. Use a smaller --learning-rate or smaller loss weights."
         )

@@ -6,22 +6,24 @@ import dataclasses
 import gzip
 import json
 import os
+import re
 import struct
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import nets
 import numpy as np
 import pytest
 
-from harness import engines
+from harness import checkpoint, engines
 from harness.config import RunConfig
 from harness.errors import InterruptedRun, StoreError
 from harness.evaluate import evaluate
 from harness.mnist import IDX_FILES
 from harness.predictions import Examples, Predictions
-from harness.record import METRICS, QUALITY, EpochPoint, RunRecord
+from harness.record import METRICS, QUALITY, EpochPoint, Role, RunRecord
 from harness.run import Identity, Watch, execute, new_run_id, work
 from harness.store import RECORD_FILE, Store, file_digest
 
@@ -206,6 +208,132 @@ def test_an_interrupted_run_keeps_what_it_measured(store: Store, signal: Any) ->
     assert [point.epoch for point in record.history] == [1, 2]
     assert record.machine is not None
     assert go(store, "next").status == "finished", "the process is as good as before"
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a checkpoint be due after each epoch."""
+    monkeypatch.setattr(checkpoint, "EVERY_S", 0.0)
+    monkeypatch.setattr(checkpoint, "SHARE", 1e9)
+
+
+def until(last: int, seen: list[int] | None = None) -> Watch:
+    """Interrupt before epoch `last` is judged."""
+
+    def stop(point: EpochPoint) -> bool:
+        if seen is not None:
+            seen.append(point.epoch)
+        if point.epoch == last:
+            raise KeyboardInterrupt
+        return True
+
+    return Watch(epoch=stop)
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"backbone": "nets:dropping", "epochs": 5},
+        {"backbone": "nets:normalised", "epochs": 5},
+        {"epochs": 9, "patience": 2, "learning_rate": 3e-2},
+    ],
+)
+def test_an_interrupted_run_goes_on_to_the_same_record(
+    store: Store, changes: dict[str, Any]
+) -> None:
+    whole = go(store, "whole", **changes)
+    # The second attempt is stopped while it tells again of what the first had done.
+    for last in (3, 2, 4):
+        assert go(store, watch=until(last), **changes).status == "interrupted"
+    seen: list[int] = []
+    record = go(store, watch=until(99, seen), **changes)
+    assert record.resumed_after == (2, 3)
+    assert whole.resumed_after == ()
+    assert seen == [point.epoch for point in whole.history], "all epochs, in order, once"
+    assert timeless(record) == timeless(whole) | {"resumed_after": [2, 3]}
+    assert len(record.measures["images_per_s"].samples) == len(record.history)
+    assert {path.name for path in store.run_dir("r").iterdir()} == {*record.files, RECORD_FILE}
+
+
+@pytest.mark.usefixtures("at_once")
+def test_times_of_a_run_that_goes_on_are_those_of_all_attempts(store: Store) -> None:
+    first = go(store, watch=until(3))
+    said: list[str] = []
+    record = go(store, watch=Watch(say=said.append))
+    assert said == ["Run r goes on after epoch 2 of 3."]
+    assert record.started_at == first.started_at
+    assert record.history[:2] == first.history[:2]
+    assert record.duration_s > sum(point.train_s for point in record.history)
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"seed": 1}, "it is of another configuration"),
+        ({"strategy": "mirrored", "devices": "cpu:0,cpu:1"}, "it is of another configuration"),
+    ],
+)
+def test_another_run_in_its_place_starts_anew_and_says_so(
+    store: Store, changes: dict[str, Any], reason: str
+) -> None:
+    go(store, watch=until(3))
+    said: list[str] = []
+    record = go(store, watch=Watch(say=said.append), **changes)
+    assert said == [f"Run r starts anew: its checkpoint cannot be used, as {reason}."]
+    assert record.status == "finished"
+    assert record.resumed_after == ()
+    assert timeless(record) == timeless(go(store, "other", **changes))
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_network_that_was_edited_starts_anew(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nets, "edited", nets.tiny, raising=False)
+    go(store, watch=until(2), backbone="nets:edited")
+    monkeypatch.setattr(nets, "edited", nets.normalised)
+    engines._compiled.cache_clear()
+    said: list[str] = []
+    record = go(store, watch=Watch(say=said.append), backbone="nets:edited")
+    assert len(said) == 1
+    assert re.search(r"starts anew: .* as it holds \d+ variables, but the network has", said[0])
+    assert record.status == "finished"
+
+
+@pytest.mark.usefixtures("at_once")
+def test_what_would_only_end_so_again_keeps_no_checkpoint(store: Store) -> None:
+    kept = store.checkpoint_dir("r")
+    assert go(store, watch=until(2)).status == "interrupted"
+    assert checkpoint.last_epoch(kept) == 1
+    assert go(store, watch=Watch(epoch=lambda point: point.epoch < 3)).status == "pruned"
+    assert not kept.exists()
+    assert go(store, backbone="nets:growing", epochs=30).status == "failed"
+    assert not kept.exists()
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize(("role", "left"), [("run", 1), ("trial", 0)])
+def test_a_failure_that_may_pass_keeps_its_checkpoint_where_a_repeat_is_due(
+    store: Store, role: Role, left: int
+) -> None:
+    def fail(point: EpochPoint) -> bool:
+        if point.epoch == 2:
+            raise OSError("the cable was pulled")
+        return True
+
+    identity = Identity(run_id="r", role=role)
+    record = execute(
+        CONFIG, identity=identity, store=store, data_dir=None, watch=Watch(epoch=fail)
+    )
+    assert record.status == "failed"
+    assert checkpoint.last_epoch(store.checkpoint_dir("r")) == left
+
+
+def test_a_short_run_writes_no_checkpoint(store: Store) -> None:
+    go(store, watch=until(3))
+    assert not store.checkpoint_dir("r").exists()
 
 
 def test_a_run_that_diverges_fails_with_its_history(store: Store) -> None:
