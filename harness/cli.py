@@ -88,6 +88,10 @@ def bench() -> None:
     "--report/--no-report", "report", default=True, show_default=True,
     help="Write a report that compares, if there are several runs.",
 )  # fmt: skip
+@click.option(
+    "--resume/--no-resume", "resume", default=True, show_default=True,
+    help="Go on with a run of the same configuration and data that was killed or stopped.",
+)  # fmt: skip
 @config_options(without=("backbone",))
 @data_dir_option
 @place_options
@@ -96,13 +100,17 @@ def run(context: click.Context, /, **values: Any) -> None:
     """Train and evaluate one configuration, or several backbones alike.
 
     Validation is measured after each epoch. At the end the sealed test split is opened once for
-    the final evaluation; while you tune by hand, leave it shut with --no-test.
+    the final evaluation; while you tune by hand, leave it shut with --no-test. A run that was
+    killed or stopped goes on with the same command.
     """
     configs = read_configs(values)
     check_cluster(configs[0])
     from harness import cmd_run
 
-    cmd_run.run(configs, chosen=given(context), report=values["report"], **_places(values))
+    cmd_run.run(
+        configs, chosen=given(context), report=values["report"], resume=values["resume"],
+        **_places(values),
+    )  # fmt: skip
 
 
 @bench.command(cls=Sectioned)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Sequence
+import functools
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.checkpoint import Shelf, find_unfinished, last_epoch
 from harness.cmd_report import report as write_report
 from harness.config import RunConfig
 from harness.console import (
@@ -37,6 +39,7 @@ def run(
     *,
     chosen: Collection[str],
     report: bool,
+    resume: bool,
     out: Path,
     tracking_uri: str | None,
     experiment: str,
@@ -48,6 +51,7 @@ def run(
         configs: what to run, on the same data and devices; `dataset` may be "auto".
         chosen: names of the fields that the user set.
         report: whether to write a report of several runs.
+        resume: whether to go on with unfinished runs of these configurations.
         out: folder for all results.
         tracking_uri: MLflow store as given, or None.
         experiment: name in MLflow.
@@ -64,9 +68,14 @@ def run(
     data = load(configs[0], data_dir, say=say)
     configs = [with_data_defaults(config, data.source, chosen) for config in configs]
     check_step(configs[0], data.n_train)
-    _open_devices(configs, (data.image_px, data.image_px, 1), data.classes)
+    replicas = _open_devices(configs, (data.image_px, data.image_px, 1), data.classes)
+    unfinished = functools.partial(
+        find_unfinished, store, data_digest=data.identity().digest, replicas=replicas, say=say
+    )
     with opened_tracker(uri, store, experiment) as tracker:
-        records = _all_trained(configs, store, tracker, data_dir)
+        records = _all_trained(
+            configs, store, tracker, data_dir, unfinished if resume else lambda _config: None
+        )
         with waiting("drawing pictures and sending them to MLflow ..."):
             tracker.flush()
     where = places(out, tracking_uri, experiment)
@@ -103,8 +112,12 @@ def opened_tracker(uri: str, store: Store, experiment: str) -> Tracker:
 
 def _open_devices(
     configs: Sequence[RunConfig], image_shape: tuple[int, int, int], classes: int
-) -> None:
-    """Load TensorFlow, open the devices and build each network once, before anything begins."""
+) -> int:
+    """Load TensorFlow, open the devices and build each network once, before anything begins.
+
+    Returns:
+        The number of replicas.
+    """
     with waiting("loading TensorFlow ..."), quiet_stderr():
         from harness.engines import open_devices
         from harness.model import blueprint, build
@@ -114,10 +127,15 @@ def _open_devices(
         for plan in dict.fromkeys(plans):
             build(plan, seed=0)
     note(f"strategy {layout.name} on {', '.join(layout.devices)} ({layout.why})")
+    return layout.replicas
 
 
 def _all_trained(
-    configs: Sequence[RunConfig], store: Store, tracker: Tracker, data_dir: Path | None
+    configs: Sequence[RunConfig],
+    store: Store,
+    tracker: Tracker,
+    data_dir: Path | None,
+    unfinished: Callable[[RunConfig], Shelf | None],
 ) -> list[RunRecord]:
     """Train one after the other and show each result; of several, one that fails ends none.
 
@@ -129,7 +147,7 @@ def _all_trained(
     for number, config in enumerate(configs, start=1):
         if len(configs) > 1:
             note(f"run {number} of {len(configs)}: {config.backbone}, seed {config.seed}")
-        record = _trained(config, store, tracker, data_dir)
+        record = _trained(config, store, tracker, data_dir, unfinished(config))
         records.append(record)
         try:
             _show(record, store, in_full=len(configs) == 1)
@@ -143,12 +161,16 @@ def _all_trained(
 
 
 def _trained(
-    config: RunConfig, store: Store, tracker: Tracker, data_dir: Path | None
+    config: RunConfig,
+    store: Store,
+    tracker: Tracker,
+    data_dir: Path | None,
+    shelf: Shelf | None,
 ) -> RunRecord:
-    """Train and evaluate; tell the screen and the tracker."""
+    """Train and evaluate, or go on with the run of `shelf`; tell the screen and the tracker."""
     from harness.run import Identity, Watch, execute, new_run_id
 
-    run_id = new_run_id(config)
+    run_id = shelf.run_id if shelf else new_run_id(config)
     with RunProgress() as progress:
         tracker.begin(run_id, "run", None, None, config)
 
@@ -162,7 +184,8 @@ def _trained(
             identity=Identity(run_id=run_id),
             store=store,
             data_dir=data_dir,
-            watch=Watch(begun=progress.begun, images=progress.images, epoch=on_epoch),
+            watch=Watch(say=say, begun=progress.begun, images=progress.images, epoch=on_epoch),
+            shelf=shelf,
         )
     tracker.finish(record)
     return record
@@ -192,15 +215,22 @@ def _show(record: RunRecord, store: Store, *, in_full: bool) -> None:
         InterruptedRun: it was stopped.
     """
     folder = store.run_dir(record.run_id)
+    more = _rest(store, record.run_id)
     match record.status:
         case "interrupted":
-            raise InterruptedRun(f"{record.reason} Its record is in {folder}.")
+            raise InterruptedRun(f"{record.reason} Its record is in {folder}.{more}")
         case "failed":
             if record.traceback:
                 note(f"The traceback is in {folder / RECORD_FILE}.")
-            raise BenchError(f"The run failed: {record.reason}")
+            raise BenchError(f"The run failed: {record.reason}{more}")
     if in_full:
         console.print(result_table(record))
     for line in facts_lines(record):
         note(line)
     note(f"run {record.run_id} is in {folder}")
+
+
+def _rest(store: Store, run_id: str) -> str:
+    """Return, led by a space, how to go on with a run; nothing if it has no checkpoint."""
+    epoch = last_epoch(store.checkpoint_dir(run_id))
+    return f" The same command goes on after epoch {epoch}." if epoch else ""

@@ -116,6 +116,7 @@ class RunProgress:
         self._batch = 1
         self._trained_s = 0.0
         self._mark_s = 0.0
+        self._at_epoch = 0
         self._best: tuple[float, int] | None = None
 
     def __enter__(self) -> RunProgress:
@@ -134,6 +135,7 @@ class RunProgress:
 
     def images(self, epoch: int, images: int) -> None:
         """Take in that so many images of an epoch are done."""
+        self._at_epoch = epoch
         now = perf_counter()
         self._trained_s += now - self._mark_s
         self._mark_s = now
@@ -146,13 +148,19 @@ class RunProgress:
         )
 
     def epoch(self, point: EpochPoint) -> None:
-        """Take in a measured epoch."""
+        """Take in a measured epoch, also one that was trained before a kill."""
+        trained_now = point.epoch == self._at_epoch
+        if not trained_now:
+            self._trained_s += point.train_s
+            # Not an update: so many images at once would make the time left a dream.
+            done = point.epoch * self._images
+            self._bar.reset(self._task, completed=done, description=self._place(point.epoch, 0))
         self._mark_s = perf_counter()  # validation is no training time
         score = point.metrics.get("validation_score")
         if score is not None and (self._best is None or score > self._best[0]):
             self._best = (score, point.epoch)
         text = f"epoch {point.epoch}/{self._epochs}  {quality_text(point)}"
-        if not console.is_terminal:
+        if trained_now and not console.is_terminal:
             note(f"{text}  {point.images / point.train_s:,.0f} images/s")
         if self._best is not None:
             text += f"  (best score {self._best[0]:.3f} in epoch {self._best[1]})"

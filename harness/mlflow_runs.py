@@ -227,6 +227,8 @@ class RunWriter:
             # Training time to the last bit: no two attempts took the same.
             marks = {point.epoch: float(point.train_s) for point in record.history}
             same_epochs = all(marks.get(mark.step) == mark.value for mark in sent)
+            # Sent again by an attempt that went on from a checkpoint, a curve would be doubled.
+            same_epochs &= len({mark.step for mark in sent}) == len(sent)
             if same_epochs and run.data.params.items() <= config.items():
                 self._client.log_batch(run.info.run_id, params=_params(config))
                 steps = frozenset(mark.step for mark in sent)
