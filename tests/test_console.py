@@ -74,6 +74,23 @@ def test_the_bar_keeps_to_two_lines(width: int, monkeypatch: pytest.MonkeyPatch)
     )
 
 
+def test_epochs_from_before_a_kill_are_neither_told_again_nor_taken_for_speed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = shown(monkeypatch, terminal=False)
+    progress = RunProgress()
+    progress.begun(60, 55_000, 64)
+    for epoch in (1, 2):
+        progress.epoch(point(epoch, 0.5))
+    progress.images(3, 20 * 64)
+    (task,) = progress._bar.tasks
+    assert (task.completed, task.total) == (2 * 55_000 + 20 * 64, 60 * 55_000)
+    # 110,000 images in 2 x 5 s before the kill, and a few more in no time.
+    assert 11_000 <= int(task.fields["speed"].split()[0].replace(",", "")) <= 11_128
+    progress.epoch(point(3, 0.6))
+    assert file.getvalue() == "epoch 3/60  score 0.600  acc 0.900  IoU 0.800  11,000 images/s\n"
+
+
 def test_nothing_is_promised_before_the_work_has_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
     shown(monkeypatch, terminal=True)
     progress = RunProgress()

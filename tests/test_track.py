@@ -198,6 +198,21 @@ def test_an_earlier_attempt_leaves_no_trace(store: Store, tracker: Tracker) -> N
     assert steps(store, run, "epoch/validation_score") == [(1, 0.1), (2, 0.2)]
 
 
+def test_a_curve_told_again_after_a_checkpoint_is_there_once(
+    store: Store, tracker: Tracker
+) -> None:
+    # A worker died in epoch 3, and the next one tells of epochs 1 and 2 again; to the
+    # coordinator it is still the same run.
+    tracker.begin("r1", "run", None, None, CONFIG)
+    for epoch in (1, 2, 1, 2, 3):
+        tracker.epoch("r1", point(epoch))
+    tracker.finish(record())
+    assert tracker.flush()
+    run = runs_of(store)["r1"]
+    assert run.info.status == "FINISHED"
+    assert sorted(steps(store, run, "epoch/validation_score")) == [(1, 0.1), (2, 0.2), (3, 0.3)]
+
+
 def test_a_run_begun_again_is_a_new_run(store: Store, tracker: Tracker) -> None:
     with Tracker(None, store) as earlier:
         earlier.begin("r1", "run", None, None, CONFIG)
