@@ -14,9 +14,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from harness.errors import UsageError
+from harness.errors import UsageError, did_you_mean
 
-Jit = Literal["off", "on"]
+Jit = Literal["off", "on", "auto"]
+Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
+Scaling = Literal["none", "linear", "sqrt"]
 BoxLoss = Literal["mse", "huber", "giou", "ciou"]
 Pretrained = Literal["none", "imagenet"]
 
@@ -45,7 +47,10 @@ class Knob:
             return
         self._check_type(name, value)
         if self.choices and value not in self.choices:
-            raise UsageError(f"`{name}` must be one of {', '.join(self.choices)}, got {value!r}.")
+            raise UsageError(
+                f"`{name}` must be one of {', '.join(self.choices)}, got {value!r}."
+                f"{did_you_mean(str(value), self.choices)}"
+            )
         if isinstance(value, (int, float)) and not self._inside(value):
             raise UsageError(f"`{name}` must be {self.range_text()}, got {value!r}.")
 
@@ -110,6 +115,18 @@ class RunConfig:
     learning_rate: float = _knob(
         1e-3, "Adam's step size.", "Training", kind=float, low=0, low_open=True, high=10
     )
+    learning_rate_scaling: Scaling = _knob(
+        "none", "Multiply the learning rate by (global batch / reference), or by its square root.",
+        "Training", choices=get_args(Scaling),
+    )  # fmt: skip
+    reference_batch_size: int = _knob(
+        64, "Global batch that --learning-rate is meant for, if it is scaled.", "Training",
+        kind=int, low=1,
+    )  # fmt: skip
+    warmup_epochs: float | None = _knob(
+        None, "Epochs until a scaled learning rate is reached (unset: 1 if linear, else 0).",
+        "Training", kind=float, low=0, optional=True,
+    )  # fmt: skip
     class_weight: float = _knob(
         1.0, "Weight of the cross-entropy in the loss.", "Training", kind=float, low=0, high=1e6
     )
@@ -155,9 +172,14 @@ class RunConfig:
         0, "Threads per TensorFlow operation (0: one per core).", "Hardware", kind=int, low=0,
         high=4096,
     )  # fmt: skip
+    precision: Precision = _knob(
+        "float32", "What layers compute in; weights and heads stay float32.", "Hardware",
+        choices=get_args(Precision),
+    )  # fmt: skip
     jit: Jit = _knob(
-        "off", "Compile the gradient step with XLA.", "Hardware", choices=get_args(Jit)
-    )
+        "off", "Compile the gradient step with XLA; auto times both and takes the faster.",
+        "Hardware", choices=get_args(Jit),
+    )  # fmt: skip
     steps_per_call: int = _knob(
         20, "Training steps in one graph call.", "Hardware", kind=int, low=1, high=10_000
     )
@@ -168,6 +190,11 @@ class RunConfig:
         if self.class_weight == 0 and self.box_weight == 0:
             raise UsageError(
                 "`class_weight` and `box_weight` must not both be 0: nothing would be learned."
+            )
+        if self.warmup_epochs and self.learning_rate_scaling == "none":
+            raise UsageError(
+                f"`warmup_epochs` leads to a scaled learning rate, got {self.warmup_epochs:g} "
+                "without scaling. Add --learning-rate-scaling linear or sqrt, or leave it out."
             )
 
     def backbone_options(self) -> dict[str, str | int | float]:

@@ -70,8 +70,25 @@ def unknown_name(kind: str, name: str, known: Iterable[str], *, listed_by: str =
     """
     names = sorted(known)
     few = len(names) <= MOST_NAMED or not listed_by
-    close = difflib.get_close_matches(name, names, n=1 if few else 3, cutoff=0.5)
-    hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
+    hint = did_you_mean(name, names, most=1 if few else 3)
     if few:
         return UsageError(f"Unknown {kind} {name!r}.{hint} Known: {', '.join(names)}.")
     return UsageError(f"Unknown {kind} {name!r}.{hint} `{listed_by}` lists all {len(names)}.")
+
+
+def did_you_mean(name: str, known: Iterable[str], *, most: int = 1) -> str:
+    """Return, led by a space, the question which near name is meant; empty for none.
+
+    The only name whose last words were typed is nearer than any other: `float16` means
+    `mixed_float16`, not `float32`.
+
+    Args:
+        name: what came.
+        known: every name.
+        most: how many to offer.
+    """
+    names = sorted(known)
+    ending = [other for other in names if other.endswith((f"_{name}", f"-{name}"))]
+    close = difflib.get_close_matches(name, names, n=most, cutoff=0.5)
+    nearest = ending if len(ending) == 1 else close
+    return f" Did you mean {' or '.join(map(repr, nearest))}?" if nearest else ""

@@ -22,6 +22,7 @@ from harness.devices import (
     replica_batch,
 )
 from harness.errors import UsageError
+from harness.schedule import check_warmup
 from harness.tf_config import read_cluster
 from harness.tracking_uri import public_uri
 
@@ -91,6 +92,8 @@ def read_config(values: Mapping[str, Any]) -> RunConfig:
     fields = {name: values[name] for name in knobs() if values.get(name) is not None}
     config = RunConfig(**fields)
     check_config(config)
+    if "epochs" in fields:  # else the data set chooses, and it is checked then
+        check_warmup(config)
     return config
 
 
@@ -211,7 +214,7 @@ def _option(name: str, knob: Knob) -> Callable[[Command], Command]:
         # A bare --jit means on.
         return click.option(
             flag, name, is_flag=False, flag_value="on", default=default, show_default=True,
-            metavar="[off|on]", help=knob.help,
+            metavar=_metavar(name, knob), help=knob.help,
         )  # fmt: skip
     if name == "epochs":
         text = ", ".join(f"{epochs} on {source}" for source, epochs in EPOCHS.items())

@@ -56,7 +56,7 @@ def test_unfit_ranges_are_refused_in_words(ends, words):
         ("width", (None, 1.0), "must not be empty"),
         ("head", ("dense", ""), "must not be empty"),
         ("head", ("dense", 3), "`head` must be str, got 3"),
-        ("jit", ("on", "maybe"), "must be one of off, on, got 'maybe'"),
+        ("jit", ("on", "maybe"), "must be one of off, on, auto, got 'maybe'"),
     ],
 )
 def test_unfit_choices_are_refused_in_words(name, values, words):

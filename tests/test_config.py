@@ -37,6 +37,9 @@ def configs() -> st.SearchStrategy[RunConfig]:
     fields = {name: values_of(knob) for name, knob in knobs().items()}
     # Both weights 0 is refused, and tested below.
     fields["box_weight"] = st.floats(1e-3, 1e6)
+    # So is a warm-up to a learning rate that is not scaled.
+    fields["learning_rate_scaling"] = st.sampled_from(["linear", "sqrt"])
+    fields["warmup_epochs"] = st.none() | st.floats(0, 1e6)
     return st.builds(RunConfig, **fields)
 
 
@@ -57,8 +60,8 @@ def test_another_value_is_another_digest(config: RunConfig, data: st.DataObject)
     value = data.draw(values_of(knobs()[name]))
     try:
         other = dataclasses.replace(config, **{name: value})
-    except UsageError:  # both weights 0
-        assert name in {"class_weight", "box_weight"}
+    except UsageError:  # both weights 0, a warm-up without scaling, or infinitely long
+        assert name in {"class_weight", "box_weight", "learning_rate_scaling", "warmup_epochs"}
         return
     assert (other.digest() == config.digest()) == (other == config)
 
@@ -120,7 +123,19 @@ def test_none_is_refused_where_a_value_is_needed(name: str) -> None:
         ({"epochs": 2.0}, "`epochs` must be int, got 2.0"),
         ({"evaluate_test": 1}, "`evaluate_test` must be bool, got 1"),
         ({"backbone": None}, "`backbone` must be str, got None"),
-        ({"jit": "yes"}, "`jit` must be one of off, on, got 'yes'"),
+        ({"jit": "yes"}, "`jit` must be one of off, on, auto, got 'yes'"),
+        ({"jit": "atuo"}, r"got 'atuo'\. Did you mean 'auto'\?"),
+        (
+            {"precision": "float16"},
+            r"mixed_bfloat16, mixed_float16, got 'float16'\. Did you mean 'mixed_float16'\?",
+        ),
+        ({"precision": "bfloat16"}, r"Did you mean 'mixed_bfloat16'\?"),
+        ({"learning_rate_scaling": "liner"}, r"got 'liner'\. Did you mean 'linear'\?"),
+        ({"reference_batch_size": 0}, "`reference_batch_size` must be at least 1, got 0"),
+        (
+            {"warmup_epochs": 2, "learning_rate_scaling": "none"},
+            "`warmup_epochs` leads to a scaled learning rate, got 2 without scaling",
+        ),
         ({"jit": ["on"]}, r"`jit` must be str, got \['on'\]"),
         ({"seed": MAX_SEED + 1}, "at least 0 and at most 2147483647, got 2147483648"),
         ({"class_weight": 0, "box_weight": 0.0}, "must not both be 0: nothing would be learned"),

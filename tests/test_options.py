@@ -6,7 +6,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 import pytest
@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import options
-from harness.config import MAX_SEED, RunConfig, knobs
+from harness.config import MAX_SEED, Jit, Precision, RunConfig, knobs
 from harness.errors import BenchError, DeviceError, UsageError
 from harness.options import config_options, data_dir_option, place_options, read_config
 from reports.commands import run_command
@@ -74,7 +74,7 @@ def test_fields_can_be_left_out() -> None:
 
 @pytest.mark.parametrize(
     ("line", "jit"), [("", "off"), ("--jit", "on"), ("--jit --epochs 3", "on"),
-                      ("--jit off", "off"), ("--jit=on", "on")],
+                      ("--jit off", "off"), ("--jit=on", "on"), ("--jit auto", "auto")],
 )  # fmt: skip
 def test_jit_alone_means_on(line: str, jit: str) -> None:
     assert parse(line)[0].jit == jit
@@ -106,7 +106,23 @@ def test_given_tells_what_the_user_set(monkeypatch: pytest.MonkeyPatch) -> None:
         ("--box-weight inf", UsageError, "`box_weight` must be at least 0"),
         ("--class-weight 0 --box-weight 0", UsageError, "must not both be 0"),
         ("--epochs 0", UsageError, "`epochs` must be at least 1"),
-        ("--jit=maybe", UsageError, "`jit` must be one of off, on, got 'maybe'."),
+        ("--jit=maybe", UsageError, "`jit` must be one of off, on, auto, got 'maybe'."),
+        ("--precision float16", UsageError, "Did you mean 'mixed_float16'?"),
+        ("--learning-rate-scaling lin", UsageError, "Did you mean 'linear'?"),
+        ("--reference-batch-size 0", UsageError, "`reference_batch_size` must be at least 1"),
+        ("--warmup-epochs 2", UsageError, "Add --learning-rate-scaling linear or sqrt"),
+        (
+            "--learning-rate-scaling sqrt --warmup-epochs nan", UsageError,
+            "`warmup_epochs` must be at least 0, got nan.",
+        ),
+        (
+            "--learning-rate-scaling sqrt --warmup-epochs -1", UsageError,
+            "`warmup_epochs` must be at least 0, got -1.0.",
+        ),
+        (
+            "--learning-rate-scaling sqrt --warmup-epochs 3 --epochs 2", UsageError,
+            "`warmup_epochs` must be at most the 2 epochs of the run, got 3: ",
+        ),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused(line: str, kind: type[BenchError], reason: str) -> None:
@@ -114,6 +130,12 @@ def test_what_does_not_fit_is_refused(line: str, kind: type[BenchError], reason:
         parse(line)
     assert type(error.value) is kind
     assert reason in str(error.value)
+
+
+def test_a_warmup_is_measured_against_the_epochs_that_the_data_set_may_choose() -> None:
+    # Digits train for 60 epochs unless told otherwise: 20 are no mistake before that is known.
+    config, chosen, _ = parse("--learning-rate-scaling sqrt --warmup-epochs 20")
+    assert (config.warmup_epochs, "epochs" in chosen) == (20, False)
 
 
 @pytest.mark.parametrize("line", ["--epochs x", "--learning-rate x", "--epoch", "--seed 1.5"])
@@ -153,6 +175,9 @@ def configs(draw: st.DrawFn) -> RunConfig:
     return RunConfig(
         backbone=draw(st.sampled_from(["notebook-cnn", "readme-cnn", "my.nets:deep"])),
         learning_rate=draw(NUMBERS),
+        learning_rate_scaling=draw(st.sampled_from(["linear", "sqrt"])),
+        reference_batch_size=draw(st.integers(1, 10**9)),
+        warmup_epochs=draw(st.none() | st.floats(0, 1)),
         class_weight=draw(st.floats(0, 1e6)),
         box_weight=draw(st.floats(1e-300, 1e6)),
         batch_size=draw(st.integers(1, 10**9)),
@@ -167,7 +192,8 @@ def configs(draw: st.DrawFn) -> RunConfig:
         strategy="auto" if devices else draw(st.sampled_from(["auto", "cpu", "gpu", "mirrored"])),
         devices=devices,
         threads=draw(st.integers(0, 4096)),
-        jit=draw(st.sampled_from(["off", "on"])),
+        precision=draw(st.sampled_from(get_args(Precision))),
+        jit=draw(st.sampled_from(get_args(Jit))),
         steps_per_call=draw(st.integers(1, 10_000)),
     )
 

@@ -69,7 +69,7 @@ def test_axes_are_read_as_they_are_typed(text: str, expected: Axis) -> None:
         ("width=0.5..1,2", "'0.5..1' .*must be a number"),
         ("learning_rate=low..1", "'low' .*must be a number"),
         ("head=1..2", "holds a str. Name its values: --search head=A,B"),
-        ("jit=on,maybe", "`jit` must be one of off, on"),
+        ("jit=on,maybe", "`jit` must be one of off, on, auto"),
         ("seed=1,2", "never searched: the luckiest seed"),
         ("epochs=5,10", "never searched: .*--trial-epochs"),
         ("strategy=cpu,mirrored", "never searched: .*devices once"),
