@@ -1,9 +1,9 @@
 """The one train loop for every strategy.
 
 Keras's `fit` fails under several strategies and is no neutral stopwatch, so the loop is written
-out: several steps in one graph call, learning rate and loss weights as inputs (one trace serves
-every trial of a backbone), each replica's loss divided by the global batch (the optimizer then
-sums gradients over replicas by itself; reducing them by hand would double them).
+out: several steps in one graph call, the learning rate of each step and the loss weights as inputs
+(one trace serves every trial of a backbone), each replica's loss divided by the global batch (the
+optimizer then sums gradients over replicas by itself; reducing them by hand would double them).
 
 XLA compiles loss and gradients only. With the update inside, two replicas fail, because a
 compiled function may not touch the variables of another device.
@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from harness import graph_boxes
 from harness.config import BoxLoss
+from harness.loss_scale import LossScale, overflows
 from harness.model import Blueprint, Network, build, facts
 from harness.record import Measure, ModelFacts
 from harness.scenes import Scenes
@@ -104,8 +105,15 @@ class Engine:
             self.model = self._network.model
             self.optimizer = keras.optimizers.Adam()
             self.optimizer.build(self.model.trainable_variables)
+            half = key.blueprint.precision == "mixed_float16"
+            self.loss_scale = LossScale(self.optimizer) if half else None
         self._train_call = _train_function(self)
         self._predict_call = _predict_function(self)
+
+    @property
+    def updates(self) -> int:
+        """Return how many steps since `reset` changed the weights; float16 may skip some."""
+        return int(np.array(self.optimizer.iterations))
 
     @functools.cached_property
     def facts(self) -> tuple[ModelFacts, Measure]:
@@ -118,17 +126,22 @@ class Engine:
         The weights are spoilt by that batch: `reset` comes next.
         """
         start = perf_counter()
-        height, width, _ = self.key.blueprint.image_shape
-        blank = Scenes(
-            ids=np.zeros(self.local_batch, np.int64),
-            images=np.zeros((self.local_batch, height, width), np.uint8),
-            labels=np.zeros(self.local_batch, np.int64),
-            boxes=np.zeros((self.local_batch, 4), np.float32),
-        )
+        blank = self.blank(1)
         objective = Objective(learning_rate=1e-3, class_weight=1.0, box_weight=1.0)
         self.train([blank], objective=objective)
         self.predict(blank)
         return perf_counter() - start
+
+    def blank(self, steps: int) -> Scenes:
+        """Return zeros for so many steps, to compile or to time with."""
+        count = steps * self.local_batch
+        height, width, _ = self.key.blueprint.image_shape
+        return Scenes(
+            ids=np.zeros(count, np.int64),
+            images=np.zeros((count, height, width), np.uint8),
+            labels=np.zeros(count, np.int64),
+            boxes=np.zeros((count, 4), np.float32),
+        )
 
     def reset(self, seed: int) -> None:
         """Set every variable as a newly built engine would have it for this seed."""
@@ -137,6 +150,8 @@ class Engine:
             variable.assign(value)
         for variable in self.optimizer.variables:
             variable.assign(keras.ops.zeros_like(variable))
+        if self.loss_scale:
+            self.loss_scale.reset()
 
     def weights(self) -> list[NDArray[Any]]:
         """Return a copy of the model's variables, in Keras's order."""
@@ -196,6 +211,7 @@ class Engine:
         chunks: Iterable[Scenes],
         *,
         objective: Objective,
+        rates: Sequence[float] | None = None,
         on_images: Callable[[int], None] | None = None,
     ) -> EpochResult:
         """Take one step per global batch in each chunk, in order.
@@ -203,19 +219,26 @@ class Engine:
         Args:
             chunks: scenes in training order; each holds 1 to `steps_per_call` whole batches.
             objective: learning rate and loss weights.
+            rates: learning rate of each step, in order, instead of the objective's for all.
             on_images: called after each graph call with the number of images trained so far.
+
+        Raises:
+            BenchError: gradients in float16 overflow, whatever the loss scale.
         """
-        self.optimizer.learning_rate.assign(objective.learning_rate)
         weights = tf.constant([objective.class_weight, objective.box_weight], tf.float32)
         sums = np.zeros(len(TRAIN_METRICS))
         images = 0
         start = perf_counter()
         for chunk in _ahead(self._packed, iter(chunks)):
-            sums += self._train_call(*chunk.tensors, weights).numpy()
+            first = images // self.global_batch
+            later = [objective.learning_rate] if rates is None else rates[first:]
+            sums += self._train_call(*chunk.tensors, weights, self._rates(later)).numpy()
             images += chunk.images
             if on_images:
                 on_images(images)
         train_s = perf_counter() - start
+        if self.loss_scale:
+            self.loss_scale.check()
         means = {n: float(s / images) for n, s in zip(TRAIN_METRICS, sums, strict=True)}
         return EpochResult(images=images, train_s=train_s, metrics=means)
 
@@ -242,6 +265,12 @@ class Engine:
         """Return each variable of model and optimizer as the variables of its replicas."""
         local = self._strategy.experimental_local_results
         return [local(v.value) for v in (*self.model.variables, *self.optimizer.variables)]
+
+    def _rates(self, rates: Sequence[float]) -> Any:
+        """Return the learning rates of one graph call, the last one repeated up to its length."""
+        limit = self.key.steps_per_call
+        some = list(rates[:limit])
+        return tf.constant(some + some[-1:] * (limit - len(some)), tf.float32)
 
     def _packed(self, scenes: Scenes) -> _Chunk:
         """Cut scenes into steps and replicas, filled up with blank steps to a static shape."""
@@ -280,19 +309,61 @@ class _Chunk:
 
 def _train_function(engine: Engine) -> Any:
     """Return the graph call: up to `steps_per_call` steps, sums of `TRAIN_METRICS` float64."""
-    layout, replica_step = engine.layout, _step_function(engine)
+    layout, optimizer = engine.layout, engine.optimizer
+    scale = engine.loss_scale
+    take_step = _scaled_step(engine, scale) if scale else _plain_step(engine)
 
-    def train_call(images: Any, labels: Any, boxes: Any, steps: Any, weights: Any) -> Any:
+    def train_call(
+        images: Any, labels: Any, boxes: Any, steps: Any, weights: Any, rates: Any
+    ) -> Any:
         # Exact in float64, so that the sums do not depend on the number of steps in a call.
         total = _each(layout, lambda _: tf.zeros(len(TRAIN_METRICS), tf.float64), labels)
         for step in tf.range(steps):
+            # Outside of the replicas: there it would be one assignment for each of them.
+            optimizer.learning_rate.assign(rates[step])
             # Cut out here: to a TPU goes what is named as an input, and all of it, at each step.
             batch = [_each(layout, lambda x, k=step: x[k], x) for x in (images, labels, boxes)]
-            sums = layout.strategy.run(replica_step, args=(*batch, weights))
+            sums = take_step(*batch, weights)
             total = _each(layout, lambda t, s: t + tf.cast(s, t.dtype), total, sums)
         return layout.strategy.reduce("SUM", total, axis=None)
 
     return tf.function(train_call)
+
+
+def _plain_step(engine: Engine) -> Any:
+    """Return the function that takes a step in all replicas and returns the sums of each."""
+    replica_step = _step_function(engine)
+    return lambda *args: engine.layout.strategy.run(replica_step, args=args)
+
+
+def _scaled_step(engine: Engine, loss_scale: LossScale) -> Any:
+    """Return what `_plain_step` does, with a scaled loss: all replicas update, or none does."""
+    strategy, model = engine.layout.strategy, engine.model
+    gradients = _gradient_function(engine)
+
+    def replica_gradients(images: Any, labels: Any, boxes: Any, weights: Any, scale: Any) -> Any:
+        sums, grads = gradients(images, labels, boxes, weights, scale)
+        return sums, grads, overflows(grads)
+
+    def replica_update(grads: Any, scale: Any) -> None:
+        unscaled = [g if g is None else tf.convert_to_tensor(g) / scale for g in grads]
+        engine.optimizer.apply(unscaled, model.trainable_variables)
+
+    def take_step(*args: Any) -> Any:
+        scale = loss_scale.value
+        sums, grads, bad = strategy.run(replica_gradients, args=(*args, scale))
+        finite = tf.equal(strategy.reduce("SUM", bad, axis=None), 0)
+
+        def update() -> Any:
+            strategy.run(replica_update, args=(grads, scale))
+            return finite
+
+        # Outside of the replicas: an update sums gradients over them, which no branch inside may.
+        tf.cond(finite, update, lambda: finite)
+        loss_scale.note(finite)
+        return sums
+
+    return take_step
 
 
 def _each(layout: Layout, function: Callable[..., Any], *values: Any) -> Any:
@@ -319,11 +390,14 @@ def _step_function(engine: Engine) -> Any:
 
 
 def _gradient_function(engine: Engine) -> Any:
-    """Return the function from one replica's batch to metric sums and gradients."""
+    """Return the function from one replica's batch to metric sums and gradients.
+
+    Given a scale, the gradients are those of the loss times it; the sums stay as they are.
+    """
     model, key = engine.model, engine.key
     shape = (key.replica_batch, *key.blueprint.image_shape[:2])
 
-    def gradients(images: Any, labels: Any, boxes: Any, weights: Any) -> Any:
+    def gradients(images: Any, labels: Any, boxes: Any, weights: Any, scale: Any = None) -> Any:
         images = tf.ensure_shape(images, shape)
         with tf.GradientTape() as tape:
             probabilities, predicted = model(_pixels(images), training=True)
@@ -333,6 +407,8 @@ def _gradient_function(engine: Engine) -> Any:
             # What layers add by themselves, such as weight decay, counts once, not per replica.
             added = tf.add_n(model.losses) / engine.layout.replicas if model.losses else 0.0
             loss = tf.reduce_sum(losses) / engine.global_batch + added
+            if scale is not None:
+                loss *= scale
         grads = tape.gradient(loss, model.trainable_variables)
         correct = tf.cast(tf.equal(tf.argmax(probabilities, 1, tf.int32), labels), tf.float32)
         error = graph_boxes.squared_error(boxes, predicted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -9,7 +10,8 @@ import keras
 
 from architectures import registry
 from architectures.heads import attach_heads
-from harness.config import RunConfig
+from harness.config import Precision, RunConfig
+from harness.errors import PluginError
 from harness.flops import Counted, count
 from harness.record import Layer, Measure, ModelFacts, Part
 
@@ -24,6 +26,7 @@ class Blueprint:
         head: a name in `architectures.builtin.HEADS`, or `package.module:function`.
         image_shape: height, width and channels of an image.
         classes: number of classes.
+        precision: Keras's dtype policy of its layers.
     """
 
     backbone: str
@@ -31,6 +34,7 @@ class Blueprint:
     head: str = "dense"
     image_shape: tuple[int, int, int]
     classes: int
+    precision: Precision = "float32"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -55,6 +59,7 @@ def blueprint(config: RunConfig, *, image_shape: tuple[int, int, int], classes: 
         head=config.head,
         image_shape=image_shape,
         classes=classes,
+        precision=config.precision,
     )
 
 
@@ -70,8 +75,30 @@ def build(plan: Blueprint, *, seed: int) -> Network:
         PluginError: backbone or head cannot be imported or built.
     """
     keras.utils.set_random_seed(seed)
-    body = registry.get(plan.backbone)(plan.image_shape, **dict(plan.options))
-    return Network(model=attach_heads(body, plan.classes, plan.head), body=body)
+    with _computing_in(plan.precision):
+        body = registry.get(plan.backbone)(plan.image_shape, **dict(plan.options))
+        return Network(model=attach_heads(body, plan.classes, plan.head), body=body)
+
+
+@contextlib.contextmanager
+def _computing_in(precision: Precision) -> Iterator[None]:
+    """Give the layers made in this block a dtype policy, and those made later the one before.
+
+    Raises:
+        PluginError: of the block; under another precision than float32 it says so.
+    """
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        yield
+    except PluginError as error:
+        if precision == "float32":
+            raise
+        raise PluginError(
+            f"{error} This was under --precision {precision}: float32 may do."
+        ) from error
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def facts(network: Network) -> tuple[ModelFacts, Measure]:

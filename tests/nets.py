@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from harness.model import Blueprint, build
 from harness.scenes import Scenes, compose
@@ -78,6 +79,62 @@ class Growing(keras.layers.Layer):
         if training:
             self.scale.assign(self.scale * 10)
         return x * self.scale
+
+
+def touchy(image_shape: tuple[int, int, int]) -> keras.Model:
+    """Have an infinite gradient if one of the images is black."""
+    inputs = keras.Input(image_shape)
+    x = keras.layers.AveragePooling2D(5)(inputs)
+    x = keras.layers.Conv2D(4, 3, strides=2, name="conv")(Touchy()(x))
+    x = keras.layers.Flatten()(x)
+    return keras.Model(inputs, keras.layers.Dense(12, activation="relu", name="features")(x))
+
+
+class Touchy(keras.layers.Layer):
+    def build(self, _shape: Any) -> None:
+        self.scale = self.add_weight(shape=(), initializer="ones")
+
+    def call(self, x: Any) -> Any:
+        black = tf.reduce_any(tf.reduce_max(x, axis=(1, 2, 3)) <= 0)
+        return _steep(x * self.scale, tf.where(black, np.inf, 1.0))
+
+
+@tf.custom_gradient
+def _steep(x: Any, slope: Any) -> Any:
+    return tf.identity(x), lambda upstream: (upstream * tf.cast(slope, x.dtype), None)
+
+
+def foreign(image_shape: tuple[int, int, int]) -> keras.Model:
+    """Call Python in the middle, which XLA cannot compile."""
+    return tiny(image_shape, Foreign())
+
+
+class Foreign(keras.layers.Layer):
+    def call(self, x: Any) -> Any:
+        zeros = tf.numpy_function(np.zeros_like, [x], x.dtype)
+        return x + tf.stop_gradient(tf.ensure_shape(zeros, x.shape))
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        return shape
+
+
+def single(image_shape: tuple[int, int, int]) -> keras.Model:
+    """Compute in float32 whatever the precision, but only in training."""
+    return tiny(image_shape, Single())
+
+
+class Single(keras.layers.Layer):
+    def call(self, x: Any, *, training: bool = False) -> Any:
+        return x + tf.constant(1.0) if training else x
+
+
+def always_single(image_shape: tuple[int, int, int]) -> keras.Model:
+    return tiny(image_shape, AlwaysSingle())
+
+
+class AlwaysSingle(keras.layers.Layer):
+    def call(self, x: Any) -> Any:
+        return x + tf.constant(1.0)
 
 
 def broken(image_shape: tuple[int, int, int]) -> keras.Model:

@@ -12,11 +12,12 @@ from nets import cut, model, plan, scenes
 
 from harness import engine as engine_module
 from harness.boxes import iou
-from harness.config import BoxLoss
+from harness.config import BoxLoss, RunConfig
 from harness.engine import TRAIN_METRICS, Engine, EngineKey, Objective
 from harness.evaluate import evaluate
 from harness.predictions import Predictions
 from harness.scenes import Scenes
+from harness.schedule import schedule
 from harness.strategy import Layout, open_layout
 
 BATCH = 16
@@ -291,6 +292,44 @@ def test_trials_share_one_trace(jit: bool) -> None:
         tested.train(cut(scenes(64), 0, 48, 64), objective=objective)
         tested.predict(scenes(17))
     assert tested._train_call.experimental_get_tracing_count() == before == 1
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_each_step_has_its_own_learning_rate_in_the_same_trace(replicas: int) -> None:
+    tested, rates = engine(steps=3, replicas=replicas), [1e-2, 3e-3, 0.0, 1e-3, 1e-2]
+    tested.reset(7)
+    tested.train(cut(scenes(5 * BATCH), 0, 48, 80), objective=OBJECTIVE, rates=rates)
+    assert tested._train_call.experimental_get_tracing_count() == 1
+    assert float(np.array(tested.optimizer.learning_rate)) == np.float32(rates[-1])
+    single = engine(replicas=replicas)
+    single.reset(7)
+    for rate, chunk in zip(rates, cut(scenes(5 * BATCH), *range(0, 81, BATCH)), strict=True):
+        before = single.weights()
+        single.train(
+            [chunk], objective=Objective(learning_rate=rate, class_weight=1.0, box_weight=1.0)
+        )
+        assert same(before, single.weights()) == (rate == 0)
+    assert same(tested.weights(), single.weights())
+
+
+def test_a_scaled_and_warmed_up_path_is_that_of_keras() -> None:
+    config = RunConfig(
+        learning_rate=1e-3, learning_rate_scaling="linear", reference_batch_size=4, warmup_epochs=2
+    )
+    rates = schedule(config, global_batch=BATCH, steps_per_epoch=5).rates(0, 20)
+    assert (rates[0], rates[5], rates[10]) == pytest.approx((1e-3, 2.5e-3, 4e-3))
+    model, expected = reference(), []
+    for rate, chunk in zip(rates, cut(scenes(320), *EVEN), strict=True):
+        model.optimizer.learning_rate = rate
+        model.reset_metrics()
+        logs = model.train_on_batch(pixels(chunk), [chunk.labels, chunk.boxes], return_dict=True)
+        expected.append(float(logs["loss"]))
+    tested, found = engine(), []
+    tested.reset(7)
+    for rate, chunk in zip(rates, cut(scenes(320), *EVEN), strict=True):
+        told = tested.train([chunk], objective=OBJECTIVE, rates=[rate]).metrics
+        found.append(told["train_loss"])
+    assert found == pytest.approx(expected, rel=LOSS_PATH)
 
 
 def test_progress_is_told_after_each_call() -> None:

@@ -30,6 +30,16 @@ def test_weights_depend_on_the_seed_alone() -> None:
     assert not np.array_equal(one[0], other[0])
 
 
+def test_a_precision_does_not_leak_to_later_layers_also_after_an_error() -> None:
+    with pytest.raises(PluginError, match="This was under --precision mixed_float16: float32 may"):
+        build(plan("nets:broken", precision="mixed_float16"), seed=0)
+    assert keras.config.dtype_policy().name == "float32"
+    half = build(plan("nets:tiny", precision="mixed_float16"), seed=0)
+    assert half.body.output.dtype == "float16"
+    assert {output.dtype for output in half.model.outputs} == {"float32"}
+    assert built("nets:tiny").body.output.dtype == "float32"
+
+
 def test_outputs_are_classes_and_boxes() -> None:
     model = built("nets:tiny").model
     probabilities, boxes = model(np.zeros((3, *SHAPE), np.float32))
