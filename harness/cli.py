@@ -43,7 +43,9 @@ SECTIONS = {
 }
 """How `bench --help` groups the commands."""
 
-DESCRIBED = {"head", "width", "depth", "pretrained", "batch_size", "strategy", "jit"}
+DESCRIBED = {
+    "head", "width", "depth", "pretrained", "batch_size", "strategy", "precision", "jit",
+}  # fmt: skip
 """Fields of a configuration that decide what a network is and costs."""
 
 
@@ -276,6 +278,10 @@ def describe(**values: Any) -> None:
     step takes, measured in a process of its own. More than 60 layers are summed up in blocks.
     """
     config = read_config(values)
+    if config.jit == "auto":
+        raise UsageError(
+            "`bench describe` measures one step: it needs `jit` on or off, got 'auto'."
+        )
     from harness import cmd_describe
 
     cmd_describe.describe(

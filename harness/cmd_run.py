@@ -27,6 +27,7 @@ from harness.datasets import EPOCHS
 from harness.errors import BenchError, InterruptedRun, UsageError
 from harness.options import places
 from harness.record import EpochPoint, RunRecord
+from harness.schedule import check_warmup
 from harness.store import RECORD_FILE, Store
 from harness.tracking_uri import resolve_uri
 
@@ -68,6 +69,7 @@ def run(
     data = load(configs[0], data_dir, say=say)
     configs = [with_data_defaults(config, data.source, chosen) for config in configs]
     check_step(configs[0], data.n_train)
+    check_warmup(configs[0])
     replicas = _open_devices(configs, (data.image_px, data.image_px, 1), data.classes)
     unfinished = functools.partial(
         find_unfinished, store, data_digest=data.identity().digest, replicas=replicas, say=say
@@ -184,7 +186,9 @@ def _trained(
             identity=Identity(run_id=run_id),
             store=store,
             data_dir=data_dir,
-            watch=Watch(say=say, begun=progress.begun, images=progress.images, epoch=on_epoch),
+            watch=Watch(
+                say=say, note=note, begun=progress.begun, images=progress.images, epoch=on_epoch
+            ),
             shelf=shelf,
         )
     tracker.finish(record)

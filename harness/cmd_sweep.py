@@ -24,6 +24,7 @@ from harness.errors import BenchError, UsageError
 from harness.options import check_config, places
 from harness.pools import CLASSES
 from harness.record import EpochPoint, RunRecord
+from harness.schedule import check_warmup
 from harness.store import Store
 from harness.sweep_display import SweepDisplay, trial_table
 from harness.sweep_options import LOOKAHEAD
@@ -85,7 +86,7 @@ def sweep(
     uri = resolve_uri(tracking_uri, store.root)
     space = _space(request.search, chosen)
     for params in space.probes():
-        check_config(space.apply(config, params))
+        _check_trial(space.apply(config, params))
     store.check_writable()
     data = load(config, data_dir, say=say)
     config = with_data_defaults(config, data.source, chosen)
@@ -110,6 +111,20 @@ def sweep(
     _what_next(plan, outcome, places(out, tracking_uri, experiment))
 
 
+def _check_trial(config: RunConfig) -> None:
+    """Check one trial's configuration before anything slow.
+
+    Raises:
+        UsageError: a name or option does not fit, or its results would depend on timing.
+    """
+    check_config(config)
+    if config.jit == "auto":
+        raise UsageError(
+            "A sweep needs `jit` on or off, got 'auto': it is decided by timing, on which the "
+            "table of trials must not depend. Find out with `bench run --no-test --jit auto`."
+        )
+
+
 def _check_steps(trials: Collection[RunConfig], n_train: int) -> None:
     """Raise `UsageError` if trials could not train on what there is: each would fail alone."""
     for trial in trials:
@@ -120,6 +135,7 @@ def _check_steps(trials: Collection[RunConfig], n_train: int) -> None:
                 f"got {examples}. Leave it out for the default."
             )
         check_step(trial, examples)
+        check_warmup(trial)
 
 
 def _search(

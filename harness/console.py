@@ -23,6 +23,7 @@ from rich.text import Text
 
 from harness.errors import BenchError
 from harness.record import METRICS, QUALITY, EpochPoint, RunRecord
+from harness.schedule import warmup_epochs
 
 console = Console(highlight=False, emoji=False)
 
@@ -229,7 +230,7 @@ def _cell(record: RunRecord, measure: str, digits: int) -> str:
 
 
 def facts_lines(record: RunRecord) -> Sequence[str]:
-    """Return throughput, compile time, memory and size of a run in words."""
+    """Return throughput, compile time, memory, size and what else to know of a run in words."""
     lines = []
     speed, compile_s = record.value("images_per_s"), record.value("compile_s")
     if speed is not None:
@@ -239,7 +240,27 @@ def facts_lines(record: RunRecord) -> Sequence[str]:
         mflops = record.value("mflops")
         cost = "" if mflops is None else f", {mflops:,.1f} MFLOP per image forward"
         lines.append(f"{record.model.parameters:,} parameters{cost}")
+    lines += _training_lines(record)
     memory = record.value("peak_rss_mib")
     if memory is not None:
         lines.append(f"peak memory {memory:,.0f} MiB")
     return lines
+
+
+def _training_lines(record: RunRecord) -> Iterator[str]:
+    """Yield the learning rate, if it was scaled, and how many steps were skipped, if any."""
+    config, rate = record.config, record.value("scaled_learning_rate")
+    if config.learning_rate_scaling != "none" and rate is not None:
+        warmup = warmup_epochs(config)
+        after = (
+            f" after {warmup:g} {'epoch' if warmup == 1 else 'epochs'} of warm-up"
+            if warmup
+            else ""
+        )
+        yield (
+            f"learning rate {rate:.4g}{after}: {config.learning_rate:.4g} at a global batch of "
+            f"{config.reference_batch_size}, {config.learning_rate_scaling} scaling"
+        )
+    skipped = record.value("skipped_steps")
+    if skipped:
+        yield f"{skipped:,.0f} steps skipped: a gradient in float16 was not finite"

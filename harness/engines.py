@@ -5,6 +5,7 @@ A sweep's worker trains many trials of one backbone: only the first pays for tra
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import sys
@@ -14,6 +15,7 @@ from harness.data import Data
 from harness.devices import replica_batch
 from harness.engine import Engine, EngineKey
 from harness.errors import BenchError, UsageError
+from harness.jit_choice import JitChoice, choose, compiled
 from harness.model import blueprint
 from harness.record import Measure
 from harness.strategy import Layout, open_layout
@@ -40,18 +42,33 @@ def probe(config: str) -> None:
         sys.exit(error.exit_code)
 
 
-def compiled_engine(config: RunConfig, data: Data, layout: Layout) -> tuple[Engine, Measure]:
-    """Return a compiled engine and the seconds that compiling it took; the last one is kept.
+def compiled_engine(
+    config: RunConfig, data: Data, layout: Layout, *, decided: JitChoice | None = None
+) -> tuple[Engine, Measure, JitChoice | None]:
+    """Return a compiled engine, the seconds that compiling took, and what `--jit auto` chose.
+
+    The last engine is kept, and so is what was chosen: a process decides once, so that the seeds
+    of one configuration are compiled alike.
+
+    Args:
+        config: says what to build.
+        data: the examples to train on.
+        layout: the open strategy.
+        decided: what an earlier process chose for this run, which then holds.
 
     Raises:
         UsageError: there are too few training examples for one step.
-        PluginError: the backbone cannot be built.
+        PluginError: the backbone cannot be built or compiled.
     """
     before = _compiled.cache_info().hits
-    engine, compile_s = _compiled(_key(config, data, layout), layout)
+    key, auto = _key(config, data, layout), config.jit == "auto"
+    if auto and decided is not None:
+        _choices[key, layout] = decided
+    engine, compile_s = _compiled(key, layout, auto=auto)
+    choice = _choices[key, layout] if auto else None
     if _compiled.cache_info().hits > before:
-        return engine, Measure(reason="compiled for an earlier run of this process")
-    return engine, Measure(value=compile_s)
+        return engine, Measure(reason="compiled for an earlier run of this process"), choice
+    return engine, Measure(value=compile_s), choice
 
 
 def _key(config: RunConfig, data: Data, layout: Layout) -> EngineKey:
@@ -97,7 +114,15 @@ def _layout(strategy: str, devices: str, threads: int) -> Layout:
     return open_layout(strategy=strategy, devices=devices, threads=threads)
 
 
+_choices: dict[tuple[EngineKey, Layout], JitChoice] = {}
+"""What `--jit auto` came to in this process, beside the engines, of which only one is kept."""
+
+
 @functools.lru_cache(maxsize=1)
-def _compiled(key: EngineKey, layout: Layout) -> tuple[Engine, float]:
-    engine = Engine(key, layout)
-    return engine, engine.compile()
+def _compiled(key: EngineKey, layout: Layout, *, auto: bool) -> tuple[Engine, float]:
+    if not auto:
+        return compiled(key, layout)
+    if (key, layout) in _choices:
+        return compiled(dataclasses.replace(key, jit=_choices[key, layout].jit), layout)
+    engine, compile_s, _choices[key, layout] = choose(key, layout)
+    return engine, compile_s

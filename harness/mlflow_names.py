@@ -140,6 +140,8 @@ def end_tags(record: RunRecord) -> dict[str, str]:
         tags["strategy"] = record.machine.strategy
         tags["devices"] = ", ".join(record.machine.devices)
         tags["machine"] = record.machine.cpu_model
+        if record.machine.jit is not None:
+            tags["jit"] = record.machine.jit
         if record.machine.git_commit is not None:
             tags["mlflow.source.git.commit"] = record.machine.git_commit
             tags["git.commit"] = record.machine.git_commit

@@ -82,6 +82,22 @@ METRICS: dict[str, Metric] = {
         title="compile time", unit="s", better="lower",
         meaning="tracing and compiling the training and evaluation steps", digits=1,
     ),
+    "jit_off_step_s": Metric(
+        title="step without XLA", unit="s", better="lower",
+        meaning="least of several timings of a training step by --jit auto, XLA off", digits=4,
+    ),
+    "jit_on_step_s": Metric(
+        title="step with XLA", unit="s", better="lower",
+        meaning="least of several timings of a training step by --jit auto, XLA on", digits=4,
+    ),
+    "scaled_learning_rate": Metric(
+        title="scaled learning rate", unit="", better="neither",
+        meaning="learning rate once any warm-up is over, scaled with the global batch", digits=6,
+    ),
+    "skipped_steps": Metric(
+        title="skipped steps", unit="steps", better="lower",
+        meaning="training steps left out because a float16 gradient overflowed", digits=0,
+    ),
     "evaluation_s": Metric(
         title="evaluation time", unit="s", better="lower", meaning="predicting all evaluations"
     ),
@@ -164,9 +180,10 @@ class DataIdentity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """Where it ran. `devices` and `strategy` are what was used, not what was asked for.
+    """Where it ran. `devices`, `strategy` and `jit` are what was used, not what was asked for.
 
-    `replicas` are those of all `workers`, `devices` those of the one that wrote the record.
+    `replicas` are those of all `workers`, `devices` those of the one that wrote the record. `jit`
+    is None in older records and in runs that ended before their step was compiled.
     """
 
     host_digest: str
@@ -183,6 +200,7 @@ class Machine:
     workers: int = 1
     git_commit: str | None = None
     git_dirty: bool | None = None
+    jit: Literal["off", "on"] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

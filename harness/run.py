@@ -28,10 +28,12 @@ from harness.engine import Engine, EpochResult, Objective
 from harness.engines import compiled_engine, open_devices
 from harness.errors import BenchError, DivergedRun, InterruptedRun, PluginError
 from harness.evaluate import evaluate, per_example
+from harness.jit_choice import JitChoice
 from harness.machine import fingerprint, peak_rss_mib
 from harness.predictions import EXAMPLES_FILE, Examples, Predictions, predictions_file
 from harness.record import EpochPoint, Machine, Measure, ModelFacts, Role, RunRecord, Split, Status
 from harness.scenes import Scenes
+from harness.schedule import Schedule, schedule
 from harness.store import Store, file_digest
 
 EXAMPLES_OF_A_KIND = 12
@@ -44,6 +46,7 @@ class Watch:
 
     Attributes:
         say: a line for the user.
+        note: what was found out about the run on the way, in a line.
         begun: the size of the work is known: (epochs, images per epoch, images per step).
         images: after each graph call: (epoch, images trained in it).
         epoch: after each epoch; False ends the run as pruned. A run that goes on from a
@@ -51,6 +54,7 @@ class Watch:
     """
 
     say: Callable[[str], None] = lambda _text: None
+    note: Callable[[str], None] = lambda _text: None
     begun: Callable[[int, int, int], None] = lambda _epochs, _images, _batch: None
     images: Callable[[int, int], None] = lambda _epoch, _images: None
     epoch: Callable[[EpochPoint], bool] = lambda _point: True
@@ -247,11 +251,18 @@ def _chapters(
         threads=config.threads,
     )
     data = draft.data = load(config, data_dir, say=watch.say)
-    engine, draft.measures["compile_s"] = compiled_engine(config, data, layout)
+    saved = shelf.newest()
+    engine, draft.measures["compile_s"], choice = compiled_engine(
+        config, data, layout, decided=JitChoice.of_record(saved.record) if saved else None
+    )
+    draft.machine = replace(draft.machine, jit="on" if engine.key.jit else "off")
+    if choice is not None:
+        draft.measures |= choice.measures()
+        watch.note(choice.words())
     draft.model, draft.measures["mflops"] = engine.facts
     engine.reset(config.seed)
     validation = data.validation()
-    _train(config, engine, data, validation, watch, draft, shelf)
+    _train(config, engine, data, validation, watch, draft, shelf, saved)
     _evaluate("validation", validation, config, engine, folder, draft)
     if config.evaluate_test:
         _evaluate("test", data.open_test(), config, engine, folder, draft)
@@ -260,23 +271,29 @@ def _chapters(
 
 def _train(
     config: RunConfig, engine: Engine, data: Data, validation: Scenes, watch: Watch,
-    draft: _Draft, shelf: Shelf,
+    draft: _Draft, shelf: Shelf, saved: Checkpoint | None,
 ) -> None:  # fmt: skip
     """Train epoch by epoch; leave the weights of the last epoch, or of the best with patience."""
     watch.begun(config.epochs, _images_per_epoch(data, engine.global_batch), engine.global_batch)
-    saved = _resumed(engine, watch, draft, shelf)
+    steps = data.n_train // engine.global_batch
+    plan = schedule(config, global_batch=engine.global_batch, steps_per_epoch=steps)
+    draft.measures["scaled_learning_rate"] = Measure(value=plan.scaled)
+    saved = _resumed(saved, engine, watch, draft, shelf)
     done = saved.record.history if saved else ()
     best_score, best_epoch = -math.inf, 0
     best_weights: Sequence[NDArray[Any]] = saved.best if saved else ()
     for epoch in range(1, config.epochs + 1):
         fresh = epoch > len(done)
         if fresh:
-            result = _train_epoch(epoch, config, engine, data, watch)
-            point = _point(epoch, result, _quality(config, _predict(validation, engine)))
+            result = _train_epoch(epoch, config, plan, engine, data, watch)
+            point = _measured(config, epoch, result, validation, engine)
         else:
             point = done[epoch - 1]
         draft.history.append(point)
         _note_speed(draft)
+        if config.precision == "mixed_float16" and epoch >= len(done):
+            skipped = epoch * steps - engine.updates
+            draft.measures["skipped_steps"] = Measure(value=float(skipped))
         score = point.metrics["validation_score"]
         if config.patience and score > best_score:
             best_score, best_epoch = score, epoch
@@ -292,9 +309,10 @@ def _train(
         engine.set_weights(best_weights)
 
 
-def _resumed(engine: Engine, watch: Watch, draft: _Draft, shelf: Shelf) -> Checkpoint | None:
-    """Set the engine and the draft to where an earlier attempt stood; None if there was none."""
-    saved = shelf.newest()
+def _resumed(
+    saved: Checkpoint | None, engine: Engine, watch: Watch, draft: _Draft, shelf: Shelf
+) -> Checkpoint | None:
+    """Set the engine and the draft to where an earlier attempt stood; None if there is no way."""
     if saved is None:
         return None
     assert draft.data, "data are read before training"
@@ -316,7 +334,7 @@ def _resumed(engine: Engine, watch: Watch, draft: _Draft, shelf: Shelf) -> Check
 
 
 def _train_epoch(
-    epoch: int, config: RunConfig, engine: Engine, data: Data, watch: Watch
+    epoch: int, config: RunConfig, plan: Schedule, engine: Engine, data: Data, watch: Watch
 ) -> EpochResult:
     """Train on each example once."""
     objective = Objective(
@@ -324,9 +342,11 @@ def _train_epoch(
         class_weight=config.class_weight,
         box_weight=config.box_weight,
     )
+    steps = data.n_train // engine.global_batch
     return engine.train(
         _chunks(data, engine, epoch=epoch, seed=config.seed),
         objective=objective,
+        rates=plan.rates((epoch - 1) * steps, steps),
         on_images=functools.partial(watch.images, epoch),
     )
 
@@ -343,6 +363,22 @@ def _chunks(data: Data, engine: Engine, *, epoch: int, seed: int) -> Iterator[Sc
 def _images_per_epoch(data: Data, global_batch: int) -> int:
     """Return how many examples an epoch trains on: whole batches only, others each epoch."""
     return data.n_train // global_batch * global_batch
+
+
+def _measured(
+    config: RunConfig, epoch: int, result: EpochResult, validation: Scenes, engine: Engine
+) -> EpochPoint:
+    """Evaluate an epoch on the validation split.
+
+    Raises:
+        BenchError: training diverged.
+    """
+    try:
+        return _point(epoch, result, _quality(config, _predict(validation, engine)))
+    except BenchError as error:
+        if config.precision == "float32":
+            raise
+        raise type(error)(f"{error} Or use --precision float32.") from error
 
 
 def _point(epoch: int, result: EpochResult, quality: Mapping[str, float]) -> EpochPoint:

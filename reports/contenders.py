@@ -179,6 +179,8 @@ def _throughput(group: Sequence[Evidence], *, machines: int) -> Estimate:
         return Estimate(absent=reasons[0] if reasons else "no run measured it")
     if machines > 1:
         return Estimate(absent="its runs were timed on different machines")
+    if len({item.record.machine.jit for item in group if item.record.machine is not None}) > 1:
+        return Estimate(absent="`--jit auto` compiled only some of its runs")
     bounds = (0.0, float("inf"))
     if len(known) > 1:
         values = [m.value for m in known if m.value is not None]

@@ -28,7 +28,9 @@ ODD = dataclasses.replace(
     PLAIN,
     name="odd.one",
     base=dataclasses.replace(
-        PLAIN.base, backbone="readme-cnn", batch_size=32, learning_rate=0.005, jit="on", seed=7,
+        PLAIN.base, backbone="readme-cnn", batch_size=32, precision="mixed_bfloat16",
+        learning_rate_scaling="linear", reference_batch_size=32, warmup_epochs=0.5,
+        learning_rate=0.005, jit="on", seed=7,
         global_batch_size=48, devices="cpu:0,cpu:1", strategy="mirrored", patience=3,
     ),
     seed=7,

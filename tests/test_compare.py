@@ -184,6 +184,43 @@ def test_timings_of_different_machines_are_marked_not_averaged(tmp_path: Path) -
     assert row.images_per_s.absent == "its runs were timed on different machines"
 
 
+def test_runs_that_auto_compiled_differently_are_not_timed_together(tmp_path: Path) -> None:
+    runs = [
+        fabricate(tmp_path, jit, config=config(seed=seed, jit="auto"),
+                  machine=dataclasses.replace(MACHINE, jit=jit))
+        for seed, jit in enumerate(("on", "off"))
+    ]  # fmt: skip
+    (row,) = compare(load(*run) for run in runs).tables[0].contenders
+    assert row.seeds == (0, 1)
+    assert row.images_per_s.absent == "`--jit auto` compiled only some of its runs"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("precision", "mixed_bfloat16"), ("jit", "auto"), ("learning_rate_scaling", "sqrt"),
+     ("reference_batch_size", 32)],
+)  # fmt: skip
+def test_another_precision_compiler_or_scaling_is_another_contender(
+    tmp_path: Path, field: str, value: object
+) -> None:
+    runs = [
+        fabricate(tmp_path, f"{n}-{seed}", config=config(seed=seed, **fields))
+        for n, fields in enumerate(({}, {field: value}))
+        for seed in range(2)
+    ]
+    (table,) = compare(load(*run) for run in runs).tables
+    rows = {row.name: row for row in table.contenders}
+    assert set(rows) == {"notebook-cnn defaults", f"notebook-cnn {field}={value}"}
+    assert {row.seeds for row in rows.values()} == {(0, 1)}
+    option = f" --{field.replace('_', '-')} {value}"
+    for name, row in rows.items():
+        assert all((option in line) == (value_of(name) == str(value)) for line in row.commands)
+
+
+def value_of(name: str) -> str:
+    return name.rpartition("=")[2]
+
+
 def test_throughput_of_one_run_varies_over_epochs(tmp_path: Path) -> None:
     (evidence,) = seeds(tmp_path, "a-cnn", GOOD, count=1)
     speed = compare([evidence]).tables[0].contenders[0].images_per_s

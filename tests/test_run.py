@@ -19,11 +19,13 @@ import pytest
 
 from harness import checkpoint, engines
 from harness.config import RunConfig
+from harness.data import load
 from harness.errors import InterruptedRun, StoreError
 from harness.evaluate import evaluate
+from harness.jit_choice import JitChoice
 from harness.mnist import IDX_FILES
 from harness.predictions import Examples, Predictions
-from harness.record import METRICS, QUALITY, EpochPoint, Role, RunRecord
+from harness.record import METRICS, QUALITY, EpochPoint, Measure, Role, RunRecord
 from harness.run import Identity, Watch, execute, new_run_id, work
 from harness.store import RECORD_FILE, Store, file_digest
 
@@ -115,7 +117,8 @@ def test_a_finished_record_says_everything(store: Store) -> None:
 def test_measures_are_those_of_the_predictions(store: Store) -> None:
     record = go(store, class_weight=0.5, box_weight=4.0)
     quality = {f"{split}_{name}" for split in ("validation", "test") for name in QUALITY}
-    assert set(record.measures) == quality | TIME_MEASURES | {"mflops"}
+    assert set(record.measures) == quality | TIME_MEASURES | {"mflops", "scaled_learning_rate"}
+    assert record.value("scaled_learning_rate") == CONFIG.learning_rate
     for split in ("validation", "test"):
         predictions = Predictions.load(store.run_dir("r") / f"predictions-{split}.npz")
         assert predictions.ids.tolist() == list(range(300))
@@ -172,6 +175,129 @@ def test_compiling_is_paid_and_reported_once(store: Store) -> None:
     assert 0 < paid < first.duration_s
     measure = second.measures["compile_s"]
     assert (measure.value, measure.reason) == (None, "compiled for an earlier run of this process")
+
+
+def test_auto_times_xla_once_a_process_and_says_what_it_chose(store: Store) -> None:
+    engines._compiled.cache_clear()
+    said: list[str] = []
+    first = go(store, "first", Watch(note=said.append), epochs=1, jit="auto")
+    go(store, "between", epochs=1)
+    again = go(store, "again", epochs=1, jit="auto", seed=4)
+    assert first.machine is not None
+    assert again.machine is not None
+    off, on = (first.measures[f"jit_{name}_step_s"] for name in ("off", "on"))
+    assert off.value is not None
+    assert on.value is not None
+    assert first.config.jit == "auto", "the request stays what it was"
+    assert first.machine.jit == ("on" if on.value < off.value else "off") == again.machine.jit
+    assert (again.measures["jit_off_step_s"], again.measures["jit_on_step_s"]) == (off, on)
+    (line,) = said
+    assert line.startswith(f"--jit auto: {first.machine.jit}, because a step takes ")
+    # As if chosen that way from the start.
+    asked = go(store, "asked", epochs=1, jit=first.machine.jit)
+    assert asked.history[0].metrics == first.history[0].metrics
+    assert JitChoice.of_record(asked) is None
+
+
+def test_what_an_earlier_process_chose_holds(store: Store) -> None:
+    config = dataclasses.replace(CONFIG, jit="auto", steps_per_call=2)
+    choice = JitChoice(
+        jit=True, off_step_s=Measure(value=1.0), on_step_s=Measure(value=2.0)
+    )  # not what these times would lead to
+    data, layout = load(config, None, say=print), engines.open_devices(config)
+    engine, _, found = engines.compiled_engine(config, data, layout, decided=choice)
+    assert (engine.key.jit, found) == (True, choice)
+    record = go(store, jit="auto", steps_per_call=2, epochs=1)
+    assert JitChoice.of_record(record) == choice
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_a_run_of_less_precision_learns_and_says_what_it_skipped(
+    store: Store, precision: Any
+) -> None:
+    exact, rough = go(store, "exact"), go(store, "rough", precision=precision)
+    assert rough.status == "finished", rough.reason
+    assert rough.config.precision == precision
+    for a, b in zip(exact.history, rough.history, strict=True):
+        # 11 or 8 bits, twenty steps; seen 2e-3.
+        assert b.metrics["train_loss"] == pytest.approx(a.metrics["train_loss"], rel=2e-2)
+        assert b.metrics["validation_loss"] == pytest.approx(
+            a.metrics["validation_loss"], rel=2e-2
+        )
+    assert rough.value("test_loss") != exact.value("test_loss")
+    skipped = 0.0 if precision == "mixed_float16" else None
+    assert rough.value("skipped_steps") == skipped
+    assert go(store, "exact-again").history[-1].metrics == exact.history[-1].metrics
+
+
+def test_a_scaled_rate_depends_on_the_global_batch_and_is_recorded(store: Store) -> None:
+    scaled: Any = {
+        "learning_rate_scaling": "linear",
+        "reference_batch_size": 4,
+        "warmup_epochs": 1,
+    }
+    one = go(store, "one", **scaled)
+    # 3e-3 x 16 / 4.
+    assert one.value("scaled_learning_rate") == pytest.approx(1.2e-2)
+    devices = {"strategy": "mirrored", "devices": "cpu:0,cpu:1", "batch_size": 8}
+    two = go(store, "two", **scaled, **devices)
+    assert two.value("scaled_learning_rate") == one.value("scaled_learning_rate")
+    plain = go(store, "plain")
+    for a, b in zip(one.history, two.history, strict=True):
+        assert b.metrics["train_loss"] == pytest.approx(a.metrics["train_loss"], rel=1e-4)
+    assert one.history[-1].metrics["train_loss"] < plain.history[-1].metrics["train_loss"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        (
+            {"backbone": "nets:foreign", "jit": "on"},
+            "nets:foreign must train with --jit on, but that raised ",
+        ),
+        (
+            {"backbone": "nets:single", "precision": "mixed_float16"},
+            "nets:single must train with --precision mixed_float16, but that raised ",
+        ),
+        (
+            {"backbone": "nets:always_single", "precision": "mixed_bfloat16"},
+            "This was under --precision mixed_bfloat16: float32 may do.",
+        ),
+        (
+            {"learning_rate_scaling": "sqrt", "warmup_epochs": 4},
+            "`warmup_epochs` must be at most the 3 epochs of the run, got 4",
+        ),
+        (
+            {"backbone": "nets:growing", "epochs": 30, "precision": "mixed_bfloat16"},
+            " training diverged. ",
+        ),
+    ],
+)
+def test_what_breaks_under_a_precision_or_compiler_fails_with_the_way_out(
+    store: Store, changes: dict[str, Any], reason: str
+) -> None:
+    record = go(store, **changes)
+    assert record.status == "failed"
+    assert record.reason is not None
+    assert reason in record.reason
+    if "diverged" in reason:
+        assert record.reason.endswith(" Or use --precision float32.")
+    if "must train with" in reason:
+        instead = "--jit off" if "jit" in changes else "--precision float32"
+        assert record.reason.endswith(f"It does without: use {instead}.")
+
+
+def test_auto_does_without_xla_where_it_cannot_compile(store: Store) -> None:
+    said: list[str] = []
+    record = go(
+        store, watch=Watch(note=said.append), backbone="nets:foreign", jit="auto", epochs=1
+    )
+    assert record.status == "finished", record.reason
+    assert record.machine is not None
+    assert record.machine.jit == "off"
+    assert record.measures["jit_on_step_s"].value is None
+    assert "XLA could not compile it: " in (record.measures["jit_on_step_s"].reason or "")
+    assert said[0].startswith("--jit auto: off, because XLA could not compile it: ")
 
 
 def test_patience_stops_and_goes_back_to_the_best_epoch(store: Store) -> None:
