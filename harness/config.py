@@ -173,8 +173,8 @@ class RunConfig:
         high=4096,
     )  # fmt: skip
     precision: Precision = _knob(
-        "float32", "What layers compute in; weights and heads stay float32.", "Hardware",
-        choices=get_args(Precision),
+        "float32", "What layers compute in; weights and heads stay float32 (float16 is for GPUs).",
+        "Hardware", choices=get_args(Precision),
     )  # fmt: skip
     jit: Jit = _knob(
         "off", "Compile the gradient step with XLA; auto times both and takes the faster.",
