@@ -223,7 +223,7 @@ class Engine:
             on_images: called after each graph call with the number of images trained so far.
 
         Raises:
-            BenchError: gradients in float16 overflow, whatever the loss scale.
+            DivergedRun: gradients in float16 overflow, whatever the loss scale.
         """
         weights = tf.constant([objective.class_weight, objective.box_weight], tf.float32)
         sums = np.zeros(len(TRAIN_METRICS))

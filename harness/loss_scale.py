@@ -23,7 +23,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from harness.errors import BenchError
+from harness.errors import DivergedRun
 
 INITIAL_SCALE = 2.0**15
 """Keras's default: too high is mended within steps, too low only after thousands."""
@@ -72,10 +72,10 @@ class LossScale:
         self._clean.assign(tf.where(grown, 0, clean))
 
     def check(self) -> None:
-        """Raise `BenchError` if gradients overflow however small the scale."""
+        """Raise `DivergedRun` if gradients overflow however small the scale."""
         scale = float(np.asarray(self._scale))
         if scale < SMALLEST_SCALE:
-            raise BenchError(
+            raise DivergedRun(
                 f"`mixed_float16` needs finite gradients at a loss scale of {SMALLEST_SCALE:.2g} "
                 f"at least, but they overflow at {scale * 2:.2g}. Use --precision mixed_bfloat16 "
                 "or float32, or smaller loss weights."

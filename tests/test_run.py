@@ -219,7 +219,7 @@ def test_a_run_of_less_precision_learns_and_says_what_it_skipped(
     assert rough.status == "finished", rough.reason
     assert rough.config.precision == precision
     for a, b in zip(exact.history, rough.history, strict=True):
-        # 11 or 8 bits, twenty steps; seen 2e-3.
+        # 11 or 8 bits are kept, over twenty steps.
         assert b.metrics["train_loss"] == pytest.approx(a.metrics["train_loss"], rel=2e-2)
         assert b.metrics["validation_loss"] == pytest.approx(
             a.metrics["validation_loss"], rel=2e-2

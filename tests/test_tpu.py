@@ -124,7 +124,8 @@ def shapes(node: Any) -> list[list[int] | None]:
 def traced(tested: Engine) -> tuple[Any, Any]:
     """Return the traced training and prediction."""
     chunk = tested._packed(scenes(BATCH * 2))
-    train = tested._train_call.get_concrete_function(*chunk.tensors, tf.constant(WEIGHTS))
+    arguments = (*chunk.tensors, tf.constant(WEIGHTS), tested._rates([1e-3]))
+    train = tested._train_call.get_concrete_function(*arguments)
     images = tested._spread(scenes(BATCH).images)
     return train, tested._predict_call.get_concrete_function(images)
 
