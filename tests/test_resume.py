@@ -6,6 +6,7 @@ import json
 import re
 import signal
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,8 @@ def tiny(image_shape):
     return keras.Model(image, x)
 """
 
+Start = Callable[[str], Process]
+
 TIMES = {"run_id", "started_at", "duration_s", "machine", "resumed_after"}
 TIME_MEASURES = {"images_per_s", "compile_s", "evaluation_s", "peak_rss_mib"}
 
@@ -45,6 +48,21 @@ TIME_MEASURES = {"images_per_s", "compile_s", "evaluation_s", "peak_rss_mib"}
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "mine.py").write_text(BACKBONE)
     return tmp_path
+
+
+@pytest.fixture
+def start(folder: Path) -> Iterator[Start]:
+    """Start commands; none outlives the test."""
+    started = []
+
+    def start(line: str) -> Process:
+        started.append(Process(line, folder))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.send(signal.SIGKILL)  # nothing happens to one that has ended
+        process.end()
 
 
 def timeless(record: RunRecord) -> dict[str, Any]:
@@ -65,93 +83,68 @@ def wait_for_epoch(out: Path, epoch: int, run_id: str = "*") -> None:
         time.sleep(0.005)
 
 
-def test_killed_and_stopped_a_run_ends_with_the_same_record(folder: Path) -> None:
+def test_killed_and_stopped_a_run_ends_with_the_same_record(folder: Path, start: Start) -> None:
     line = (
         "run --dataset digits --backbone mine:tiny --epochs 40 --patience 30 --batch-size 8 "
-        "--learning-rate 1e-2 --threads 1 --out"
+        "--learning-rate 1e-2 --threads 1 --out o"
     )
-    calm = Process(f"{line} calm", folder)
-    killed = Process(f"{line} o", folder)
-    wait_for_epoch(folder / "o", 6)
+    store = Store(folder / "o")
+    killed = start(line)
+    wait_for_epoch(store.root, 6)
     killed.send(signal.SIGKILL)
     assert killed.end()[0] == -signal.SIGKILL
-    assert list(Store(folder / "o").records()) == []
+    assert list(store.records()) == []
+    (run_id,) = (path.name for path in (store.root / "runs").iterdir())
 
-    stopped = Process(f"{line} o", folder)
-    wait_for_epoch(folder / "o", 10)
+    calm = start(f"{line} --no-resume")
+    stopped = start(line)
+    wait_for_epoch(store.root, 10, run_id)
     stopped.send(signal.SIGTERM)
     code, said, errors = stopped.end()
     assert code == 130
-    assert re.search(r"^Run \S+ goes on after epoch \d+ of 40\.$", said, re.MULTILINE)
+    assert re.search(rf"^Run {run_id} goes on after epoch \d+ of 40\.$", said, re.MULTILINE)
     assert not re.search(r"^epoch [1-6]/40 ", said, re.MULTILINE), "not trained again"
     assert re.fullmatch(
         r"Interrupted: Stopped from outside after epoch \d+\. Its record is in \S+\. "
         r"The same command goes on after epoch \d+\.\n",
         errors,
     )
-    (record,) = Store(folder / "o").records()
-    assert record.status == "interrupted"
-    assert [point.epoch for point in record.history][:10] == list(range(1, 11))
+    interrupted = store.read_record(run_id)
+    assert interrupted is not None
+    assert interrupted.status == "interrupted"
+    assert [point.epoch for point in interrupted.history][:10] == list(range(1, 11))
+    code, said, _ = calm.end()
+    assert code == 0
+    assert "goes on after" not in said
 
-    said = bench(f"{line} o", folder)
-    assert f"Run {record.run_id} goes on after epoch " in said
-    assert calm.end()[0] == 0
-    (whole,), (record,) = (list(Store(folder / out).records()) for out in ("calm", "o"))
+    assert f"Run {run_id} goes on after epoch " in bench(line, folder)
+    record, whole = store.records()
+    assert record.run_id == run_id
     assert record.status == "finished"
     assert timeless(record) == timeless(whole)
-    assert len(record.resumed_after) == 2
-    assert not Store(folder / "o").checkpoint_dir(record.run_id).exists()
-
-    (run,) = tracked(folder / "o")
-    assert (run.info.status, run.data.tags["bench.run_id"]) == ("FINISHED", record.run_id)
-    bench("sync --out o", folder)
-    assert [run.info.status for run in tracked(folder / "o")] == ["FINISHED"]
+    assert (len(record.resumed_after), whole.resumed_after) == (2, ())
+    assert list(store.root.glob("runs/*/checkpoint")) == []
+    runs = {run.data.tags["bench.run_id"]: run.info.status for run in tracked(store.root)}
+    assert runs == {run_id: "FINISHED", whole.run_id: "FINISHED"}
+    assert len(tracked(store.root)) == 2
 
 
-def test_a_fresh_run_leaves_the_unfinished_one_alone_and_two_never_share_it(
-    folder: Path,
-) -> None:
-    line = "run --dataset digits --backbone mine:tiny --epochs 100000 --no-test --out o"
-    killed = Process(line, folder)
-    wait_for_epoch(folder / "o", 3)
+def test_a_trial_killed_in_the_middle_leaves_the_same_table(folder: Path, start: Start) -> None:
+    line = (
+        "sweep --dataset digits --backbone mine:tiny --name s --trials 2 --trial-epochs 40 "
+        "--final-seeds 0 --workers 1 --no-report --out"
+    )
+    calm = start(f"{line} calm")
+    killed = start(f"{line} o")
+    wait_for_epoch(folder / "o", 4, "s-t001")
     killed.send(signal.SIGKILL)
     killed.end()
-    (old,) = (path.name for path in (folder / "o/runs").iterdir())
-    both = [Process(line, folder), Process(line, folder), Process(f"{line} --no-resume", folder)]
-    start = time.monotonic()
-    while len(list((folder / "o").glob("runs/*/checkpoint/*2.npz"))) < 3:
-        assert time.monotonic() - start < PATIENCE_S
-        time.sleep(0.05)
-    for process in both:
-        process.send(signal.SIGINT)
-    said = [process.end()[1] for process in both]
-    assert sum(f"Run {old} goes on after epoch" in text for text in said) == 1
-    assert "goes on" not in said[2]
-    assert len(list((folder / "o/runs").iterdir())) == 3
-
-
-def test_a_trial_killed_in_the_middle_leaves_the_same_table(folder: Path) -> None:
-    line = (
-        "sweep --dataset digits --backbone mine:tiny --name s --trials 2 "
-        "--trial-epochs 40 --final-seeds 1 --epochs 40 --workers 1 --no-report --out"
-    )
-    calm = Process(f"{line} calm", folder)
-    for run_id, epoch in (("s-t001", 4), ("s-t00?-s1", 4)):
-        killed = Process(f"{line} o", folder)
-        wait_for_epoch(folder / "o", epoch, run_id)
-        killed.send(signal.SIGKILL)
-        killed.end()
     bench(f"{line} o", folder)
     assert calm.end()[0] == 0
     assert table(folder / "o") == table(folder / "calm")
-    resumed, whole = (
-        {record.run_id: record for record in Store(folder / out).records()}
-        for out in ("o", "calm")
-    )
-    assert set(resumed) == set(whole)
-    for name, record in resumed.items():
-        assert timeless(record) == timeless(whole[name])
-    assert sum(len(record.resumed_after) for record in resumed.values()) == 2
+    resumed, whole = (list(Store(folder / out).records()) for out in ("o", "calm"))
+    assert [timeless(record) for record in resumed] == [timeless(record) for record in whole]
+    assert [len(record.resumed_after) for record in resumed] == [0, 1]
     assert list((folder / "o").glob("runs/*/checkpoint")) == []
     assert {run.info.status for run in tracked(folder / "o")} == {"FINISHED"}
     assert len(tracked(folder / "o")) == len(tracked(folder / "calm"))

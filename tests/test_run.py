@@ -457,6 +457,17 @@ def test_a_failure_that_may_pass_keeps_its_checkpoint_where_a_repeat_is_due(
     assert checkpoint.last_epoch(store.checkpoint_dir("r")) == left
 
 
+@pytest.mark.usefixtures("at_once")
+def test_a_checkpoint_that_cannot_be_written_costs_nothing_else(store: Store) -> None:
+    store.run_dir("r").mkdir(parents=True)
+    store.checkpoint_dir("r").write_bytes(b"")
+    said: list[str] = []
+    record = go(store, watch=Watch(say=said.append))
+    assert record.status == "finished"
+    assert len(said) == 1
+    assert "checkpoint must be writable: File exists. The run goes on" in said[0]
+
+
 def test_a_short_run_writes_no_checkpoint(store: Store) -> None:
     go(store, watch=until(3))
     assert not store.checkpoint_dir("r").exists()
