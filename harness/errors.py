@@ -45,6 +45,10 @@ class DivergedRun(BenchError):
     """Training left the finite numbers, and would again: there is nothing to go on from."""
 
 
+class ClusterError(BenchError):
+    """A worker of a cluster died, hung, never came or runs something else; the text names it."""
+
+
 class SweepError(UsageError):
     """A sweep cannot go on as asked: changed space or data, or another process holds it."""
 
