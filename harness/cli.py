@@ -18,6 +18,7 @@ from typing import Any
 import click
 
 from harness import __version__
+from harness.cluster_options import check_cluster_options, cluster_options, the_one
 from harness.config import RunConfig, knobs
 from harness.errors import BenchError, InterruptedRun, UsageError
 from harness.options import (
@@ -30,13 +31,14 @@ from harness.options import (
     place_options,
     read_config,
     read_configs,
+    typed,
 )
 from harness.sweep_options import check_sweep_options, sweep_options
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 SECTIONS = {
-    "Measure": ("run", "sweep"),
+    "Measure": ("run", "launch", "sweep"),
     "Look": ("report", "ui", "status"),
     "Know": ("doctor", "list", "describe", "check", "data"),
     "Keep": ("sync",),
@@ -95,6 +97,7 @@ def bench() -> None:
     help="Go on with a run of the same configuration and data that was killed or stopped.",
 )  # fmt: skip
 @config_options(without=("backbone",))
+@cluster_options
 @data_dir_option
 @place_options
 @click.pass_context
@@ -105,13 +108,59 @@ def run(context: click.Context, /, **values: Any) -> None:
     the final evaluation; while you tune by hand, leave it shut with --no-test. A run that was
     killed or stopped goes on with the same command.
     """
+    check_cluster_options(values)
     configs = read_configs(values)
     check_cluster(configs[0])
+    if configs[0].strategy == "multiworker":
+        _run_as_worker(the_one(configs), context, values)
+        return
     from harness import cmd_run
 
     cmd_run.run(
         configs, chosen=given(context), report=values["report"], resume=values["resume"],
         **_places(values),
+    )  # fmt: skip
+
+
+def _run_as_worker(config: RunConfig, context: click.Context, values: dict[str, Any]) -> None:
+    from harness import cmd_cluster
+
+    cmd_cluster.run(
+        config, chosen=given(context), control_port=values["control_port"],
+        wait_s=values["wait_for_workers"], **_places(values),
+    )  # fmt: skip
+
+
+@bench.command(cls=Sectioned)
+@click.option(
+    "--local-workers", type=int, metavar="N",
+    help="Start so many workers, all on this machine: for a trial run.",
+)  # fmt: skip
+@click.option(
+    "--hosts", metavar="A:PORT,B:PORT",
+    help="Start those of these workers that are on this machine, and say what to type on the "
+    "others. The first is the chief.",
+)  # fmt: skip
+@config_options(without=("strategy",))
+@cluster_options
+@data_dir_option
+@place_options
+@click.pass_context
+def launch(context: click.Context, /, **values: Any) -> None:
+    """Train one configuration on several workers: on this machine, or on several.
+
+    Takes the options of `bench run`, whose --strategy is multiworker here, and passes them on to
+    every worker. The first worker is the chief: it shows the progress, keeps the record and talks
+    to MLflow. If one dies, hangs, or runs something else, all end within seconds.
+    """
+    check_cluster_options(values)
+    read_config({**values, "strategy": "multiworker"})
+    from harness import cmd_launch
+
+    cmd_launch.launch(
+        hosts=values["hosts"], local_workers=values["local_workers"],
+        control_port=values["control_port"],
+        options=typed(context, without=("hosts", "local_workers", "control_port")),
     )  # fmt: skip
 
 

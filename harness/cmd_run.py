@@ -27,6 +27,7 @@ from harness.datasets import EPOCHS
 from harness.errors import BenchError, InterruptedRun, UsageError
 from harness.options import places
 from harness.record import EpochPoint, RunRecord
+from harness.run_id import new_run_id
 from harness.schedule import check_warmup
 from harness.store import RECORD_FILE, Store
 from harness.tracking_uri import resolve_uri
@@ -152,7 +153,7 @@ def _all_trained(
         record = _trained(config, store, tracker, data_dir, unfinished(config))
         records.append(record)
         try:
-            _show(record, store, in_full=len(configs) == 1)
+            show(record, store, in_full=len(configs) == 1)
         except InterruptedRun:
             raise
         except BenchError as error:
@@ -170,7 +171,7 @@ def _trained(
     shelf: Shelf | None,
 ) -> RunRecord:
     """Train and evaluate, or go on with the run of `shelf`; tell the screen and the tracker."""
-    from harness.run import Identity, Watch, execute, new_run_id
+    from harness.run import Identity, Watch, execute
 
     run_id = shelf.run_id if shelf else new_run_id(config)
     with RunProgress() as progress:
@@ -211,7 +212,7 @@ def with_data_defaults(config: RunConfig, source: str, chosen: Collection[str]) 
     return dataclasses.replace(config, dataset=source, epochs=epochs)
 
 
-def _show(record: RunRecord, store: Store, *, in_full: bool) -> None:
+def show(record: RunRecord, store: Store, *, in_full: bool) -> None:
     """Print what a run measured.
 
     Raises:

@@ -80,6 +80,27 @@ def given(context: click.Context) -> set[str]:
     return {name for name in context.params if context.get_parameter_source(name) not in unset}
 
 
+def typed(context: click.Context, *, without: Collection[str] = ()) -> list[str]:
+    """Return the options that were given on the command line, written out for another command.
+
+    Args:
+        context: of the command that they were given to.
+        without: names of parameters that are left out.
+    """
+    words = []
+    for option in context.command.params:
+        name = option.name or ""
+        source = context.get_parameter_source(name)
+        if source is not ParameterSource.COMMANDLINE or name in without:
+            continue
+        value = context.params[name]
+        if isinstance(value, bool) and isinstance(option, click.Option):
+            words.append((option.opts if value else option.secondary_opts)[0])
+        else:
+            words += [option.opts[0], str(value)]
+    return words
+
+
 def read_config(values: Mapping[str, Any]) -> RunConfig:
     """Build and check the configuration in a command's parameters, before anything slow.
 

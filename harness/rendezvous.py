@@ -21,6 +21,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any
 
 from harness.cluster import Address, Cluster
@@ -114,6 +115,8 @@ def stopped_text(name: str) -> str:
 class Chief:
     """The chief's end: lets workers in, hears and tells all of them.
 
+    As a context it tells them of an error that ends it.
+
     Args:
         cluster: who is expected.
         facts: what they must have in common.
@@ -142,6 +145,22 @@ class Chief:
         self._strangers: set[Wire] = set()
         self._closed = False
         threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self) -> Chief:
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        name = self._cluster.name(0)
+        if isinstance(error, KeyboardInterrupt | InterruptedRun):
+            self.tell("end", status="interrupted", reason=stopped_text(name))
+        elif error is not None:
+            self.tell("end", status="failed", reason=f"{name} failed: {error}")
+        self.close()
 
     def gather(self, wait_s: float = WAIT_S) -> None:
         """Wait until every worker is here.

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import functools
 import math
-import re
-import secrets
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -141,15 +139,6 @@ class _End:
 
 class _Pruned(Exception):
     """The watcher asked to stop."""
-
-
-def new_run_id(config: RunConfig) -> str:
-    """Return a new run id: the time in UTC, the backbone and 24 random bits.
-
-    The bits tell runs apart that begin in the same second.
-    """
-    backbone = re.sub(r"[^\w.-]+", "-", config.backbone)
-    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{backbone}-{secrets.token_hex(3)}"
 
 
 def work(job: Mapping[str, Any], on_epoch: Callable[[EpochPoint], bool]) -> RunRecord:

@@ -26,7 +26,8 @@ from harness.jit_choice import JitChoice
 from harness.mnist import IDX_FILES
 from harness.predictions import Examples, Predictions
 from harness.record import METRICS, QUALITY, EpochPoint, Measure, Role, RunRecord
-from harness.run import Identity, Watch, execute, new_run_id, work
+from harness.run import Identity, Watch, execute, work
+from harness.run_id import new_run_id
 from harness.store import RECORD_FILE, Store, file_digest
 
 ROOT = Path(__file__).parent.parent
