@@ -232,7 +232,7 @@ def _index(task: Any, groups: Mapping[str, Any], workers: int) -> int:
             f'"index": 0}}, got {task!r}.'
         )
     kind, index = task.get("type", "worker"), task.get("index", 0)
-    if kind not in groups:
+    if not isinstance(kind, str) or kind not in groups:
         raise UsageError(
             f"The task of {VARIABLE} must be one of its cluster's {', '.join(sorted(groups))}, "
             f"got {kind!r}."

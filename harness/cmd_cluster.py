@@ -34,7 +34,7 @@ from harness.errors import ClusterError, InterruptedRun
 from harness.machine import git_state, package_versions
 from harness.options import places
 from harness.record import DataIdentity, EpochPoint, RunRecord
-from harness.rendezvous import Chief, Facts, Inbox, Member, listen, stopped_text
+from harness.rendezvous import COMMIT, Chief, Facts, Inbox, Member, listen, stopped_text
 from harness.run_id import new_run_id
 from harness.store import Store
 from harness.supervise import End, follow, lead
@@ -157,7 +157,7 @@ def _prepared(
     facts = {name: versions.get(name) for name in _PACKAGES}
     commit, _ = git_state(Path(__file__).parent)
     if commit:
-        facts["commit"] = commit
+        facts[COMMIT] = commit
     run = _Run(config=config, data=identity, data_dir=data_dir, run_id=new_run_id(config))
     return run, {**facts, **config.to_json(), "data": identity.digest}
 

@@ -15,6 +15,7 @@ whose members trust each other. What comes from a socket is still never trusted 
 from __future__ import annotations
 
 import contextlib
+import json
 import queue
 import socket
 import threading
@@ -39,6 +40,9 @@ RETRY_S = 0.2
 
 STRANGERS = 64
 """Connections at once of which nobody knows yet who it is; more are cut."""
+
+COMMIT = "commit"
+"""The fact that may be unknown: a wheel is of no commit."""
 
 _NAMED = 3  # differences that one error lists
 
@@ -82,9 +86,15 @@ def difference(chief: Facts, other: Facts, name: str) -> str | None:
         other: what the other says that it runs; may hold anything.
         name: how to call the other.
     """
-    names = [key for key in {**chief, **other} if chief.get(key) != other.get(key)]
+    # As JSON writes them: there 1 is not true.
+    here, there = ({k: json.dumps(v) for k, v in facts.items()} for facts in (chief, other))
+    names = [key for key in {**here, **there} if here.get(key) != there.get(key)]
+    if COMMIT in names and not (COMMIT in here and COMMIT in there):
+        names.remove(COMMIT)
     parts = [
-        f"`{k}` is {_short(chief, k)} at the chief and {_short(other, k)} there" for k in names
+        f"`{key}` is {here.get(key, 'unknown')[:80]} at the chief and "
+        f"{there.get(key, 'unknown')[:80]} there"
+        for key in names
     ]
     if not parts:
         return None
@@ -93,10 +103,6 @@ def difference(chief: Facts, other: Facts, name: str) -> str | None:
         f"All workers must run the same, but {name} does not: {'; '.join(parts[:_NAMED])}{more}. "
         "Start all with the same options, data and versions."
     )
-
-
-def _short(facts: Facts, key: str) -> str:
-    return repr(facts[key])[:80] if key in facts else "unknown"
 
 
 def lost_text(cluster: Cluster, lost: Lost) -> str:
@@ -350,19 +356,22 @@ class Member:
             ClusterError: it does not answer in time, or refuses.
         """
         deadline = time.monotonic() + wait_s
-        wire = self._wire = Wire(self._connected(deadline, wait_s), silence_s=self._silence_s)
+        wire = Wire(self._connected(deadline, wait_s), silence_s=self._silence_s)
         hello = {"index": self._cluster.index, "cluster": self._cluster.digest()}
         wire.send("hello", **hello, facts=dict(self._facts))
         try:
             # It may still be reading its data.
             answer = wire.receive(within_s=max(1.0, deadline - time.monotonic()))
         except Broken as error:
+            wire.release()
             raise ClusterError(
                 f"All workers must be let in within {wait_s:g} s, but {self._cluster.name(0)} "
                 f"{error}. Its own screen says why."
             ) from error
-        if answer["kind"] == "refused":
+        if answer["kind"] != "welcome":
+            wire.release()
             raise ClusterError(str(answer.get("reason")))
+        self._wire = wire
         wire.beat(self._beat_s)
         threading.Thread(target=self._listen, args=(wire,), daemon=True).start()
 
