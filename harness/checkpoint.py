@@ -210,7 +210,7 @@ class Shelf:
 
 
 def find_unfinished(
-    store: Store, config: RunConfig, *, data_digest: str, replicas: int, say: Say
+    store: Store, config: RunConfig, *, data_digest: str, replicas: int | None, say: Say
 ) -> Shelf | None:
     """Return the checkpoints of the newest run that a command can go on with, and hold it.
 
@@ -221,7 +221,7 @@ def find_unfinished(
         store: where to look.
         config: of the command, its data set named.
         data_digest: of the training pool.
-        replicas: that would train.
+        replicas: that would train; None if that is not known before the run.
         say: is told why a run of this configuration cannot go on.
     """
     for folder in sorted(store.root.glob("runs/*/checkpoint"), reverse=True):
@@ -245,7 +245,7 @@ def last_epoch(folder: Path) -> int:
 
 
 def obstacle(
-    saved: RunRecord, config: RunConfig, *, data_digest: str, replicas: int
+    saved: RunRecord, config: RunConfig, *, data_digest: str, replicas: int | None
 ) -> str | None:
     """Return in words why a run must not go on from what was saved; None if it may."""
     if saved.config.digest() != config.digest():
@@ -254,7 +254,7 @@ def obstacle(
         found = saved.data.digest if saved.data else "none"
         return f"it saw other data ({found} instead of {data_digest})"
     before = saved.machine.replicas if saved.machine else 0
-    if before != replicas and config.global_batch_size is None:
+    if replicas not in (None, before) and config.global_batch_size is None:
         return f"its steps were shared by {before} replicas instead of {replicas}"
     return None
 
@@ -272,7 +272,7 @@ def changes(before: Machine | None, now: Machine | None) -> list[str]:
 
 
 def _fits(
-    shelf: Shelf, store: Store, config: RunConfig, data_digest: str, replicas: int, say: Say
+    shelf: Shelf, store: Store, config: RunConfig, data_digest: str, replicas: int | None, say: Say
 ) -> bool:
     if _has_ended(store, shelf.run_id):
         shelf.clear()  # its process was killed just before that

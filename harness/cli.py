@@ -31,6 +31,7 @@ from harness.options import (
     place_options,
     read_config,
     read_configs,
+    resume_option,
     typed,
 )
 from harness.sweep_options import check_sweep_options, sweep_options
@@ -92,10 +93,7 @@ def bench() -> None:
     "--report/--no-report", "report", default=True, show_default=True,
     help="Write a report that compares, if there are several runs.",
 )  # fmt: skip
-@click.option(
-    "--resume/--no-resume", "resume", default=True, show_default=True,
-    help="Go on with a run of the same configuration and data that was killed or stopped.",
-)  # fmt: skip
+@resume_option
 @config_options(without=("backbone",))
 @cluster_options
 @data_dir_option
@@ -126,8 +124,8 @@ def _run_as_worker(config: RunConfig, context: click.Context, values: dict[str, 
     from harness import cmd_cluster
 
     cmd_cluster.run(
-        config, chosen=given(context), control_port=values["control_port"],
-        wait_s=values["wait_for_workers"], **_places(values),
+        config, chosen=given(context), resume=values["resume"],
+        control_port=values["control_port"], wait_s=values["wait_for_workers"], **_places(values),
     )  # fmt: skip
 
 
@@ -141,6 +139,7 @@ def _run_as_worker(config: RunConfig, context: click.Context, values: dict[str, 
     help="Start those of these workers that are on this machine, and say what to type on the "
     "others. The first is the chief.",
 )  # fmt: skip
+@resume_option
 @config_options(without=("strategy",))
 @cluster_options
 @data_dir_option
@@ -151,7 +150,8 @@ def launch(context: click.Context, /, **values: Any) -> None:
 
     Takes the options of `bench run`, whose --strategy is multiworker here, and passes them on to
     every worker. The first worker is the chief: it shows the progress, keeps the record and talks
-    to MLflow. If one dies, hangs, or runs something else, all end within seconds.
+    to MLflow. If one dies, hangs, or runs something else, all end within seconds; the same command
+    goes on from there.
     """
     check_cluster_options(values)
     read_config({**values, "strategy": "multiworker"})

@@ -18,6 +18,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from harness.checkpoint import Shelf, find_unfinished
 from harness.child import Child
 from harness.cluster import (
     VARIABLE,
@@ -31,6 +32,7 @@ from harness.config import RunConfig
 from harness.console import RunProgress, note, say, waiting
 from harness.data import load
 from harness.errors import ClusterError, InterruptedRun
+from harness.handover import Receiver, hand_over
 from harness.machine import git_state, package_versions
 from harness.options import places
 from harness.record import DataIdentity, EpochPoint, RunRecord
@@ -56,6 +58,7 @@ def run(
     config: RunConfig,
     *,
     chosen: Collection[str],
+    resume: bool,
     control_port: int | None,
     wait_s: float,
     out: Path,
@@ -68,6 +71,7 @@ def run(
     Args:
         config: what to run; `dataset` may be "auto".
         chosen: names of the fields that the user set.
+        resume: whether to go on with an unfinished run of this configuration; the chief decides.
         control_port: where the chief listens for the others; None for the default.
         wait_s: how long workers wait for each other at the start.
         out: folder for all results.
@@ -98,6 +102,8 @@ def run(
             Chief(cluster, facts, listener, run.inbox, notify=say) as chief,
             opened_tracker(uri, store, experiment) as tracker,
         ):
+            if resume:
+                run.go_on(store)
             record = _led(cluster, chief, run, store, tracker, wait_s)
             with waiting("drawing pictures and sending them to MLflow ..."):
                 tracker.flush()
@@ -114,10 +120,22 @@ class _Run:
     data: DataIdentity
     data_dir: Path | None
     run_id: str
+    checkpoint: Path | None = None
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     start_s: float = field(default_factory=perf_counter)
     points: list[EpochPoint] = field(default_factory=list)
     inbox: Inbox = field(default_factory=queue.SimpleQueue)
+
+    def go_on(self, store: Store) -> None:
+        """Take up an unfinished run of this configuration, if there is one."""
+        shelf = find_unfinished(
+            store, self.config, data_digest=self.data.digest, replicas=None, say=say
+        )
+        if shelf is None:
+            return
+        with shelf:  # the training process is to hold it
+            if shelf.newest() is not None:
+                self.run_id, self.checkpoint = shelf.run_id, shelf.paths()[-1]
 
     def child(self, cluster: Cluster, store: Store) -> Child:
         """Return the training process of this worker, not started yet."""
@@ -135,14 +153,23 @@ class _Run:
             "data_dir": str(self.data_dir.absolute()) if self.data_dir else None,
         }
 
-    def record(self, end: End) -> RunRecord:
+    def record(self, end: End, store: Store) -> RunRecord:
         """Return a record for a run whose training process left none."""
-        return RunRecord(
+        known = RunRecord(
             run_id=self.run_id, role="run", config=self.config, status=end.status,
             reason=end.reason, started_at=self.started.isoformat(timespec="milliseconds"),
             duration_s=round(perf_counter() - self.start_s, 3), data=self.data,
             history=tuple(self.points),
         )  # fmt: skip
+        with Shelf(store.checkpoint_dir(self.run_id)) as shelf:
+            saved = shelf.newest()
+        if saved is None:
+            return known
+        # It knows machine and network, and the attempts before this one.
+        history = max(known.history, saved.record.history, key=len)
+        return dataclasses.replace(
+            saved.record, status=end.status, reason=end.reason, history=history
+        )
 
 
 def _prepared(
@@ -171,7 +198,7 @@ def _led(
     end = _met(cluster, chief, run, store, wait_s, tracker)
     record = store.read_record(run.run_id)
     if record is None or record == before:
-        record = run.record(end)
+        record = run.record(end, store)
     elif record.status != "finished" and end.worker != cluster.index:
         # What its own training met was a consequence.
         record = dataclasses.replace(record, status=end.status, reason=end.reason, traceback=None)
@@ -188,6 +215,7 @@ def _met(
     try:
         with waiting(f"waiting for {others} other worker{'s' * (others > 1)} ..."):
             chief.gather(wait_s)
+        handed = hand_over(run.checkpoint, chief.tell)
     except KeyboardInterrupt:
         reason = stopped_text(cluster.name(0))
         chief.tell("end", status="interrupted", reason=reason)
@@ -200,7 +228,7 @@ def _met(
     with RunProgress() as progress:
         return lead(
             cluster, chief, run.child(cluster, store), run.inbox,
-            run={"run_id": run.run_id},
+            run={"run_id": run.run_id, **handed},
             job=run.job(run.run_id, store.root),
             progress=_listener(run, progress, tracker),
         )  # fmt: skip
@@ -240,10 +268,17 @@ def _follow(cluster: Cluster, member: Member, run: _Run, store: Store, wait_s: f
     member.join(wait_s)
     note("the chief is there; it shows the progress and keeps the record")
     # Only the chief's files are kept.
-    with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        scratch = Store(Path(folder))
+        receiver = Receiver(scratch.root)
+
+        def job(start: Mapping[str, Any]) -> Mapping[str, Any]:
+            run_id = Path(str(start.get("run_id"))).name  # never out of the folder
+            receiver.place(start, scratch.checkpoint_dir(run_id))
+            return run.job(run_id, scratch.root)
+
         end = follow(
-            cluster, member, run.child(cluster, store), run.inbox,
-            job=lambda start: run.job(str(start["run_id"]), Path(scratch)),
+            cluster, member, run.child(cluster, store), run.inbox, part=receiver.part, job=job,
             progress=lambda message: note("training") if message["kind"] == "begun" else None,
         )  # fmt: skip
     match end.status:

@@ -211,6 +211,14 @@ def data_dir_option(command: Command) -> Command:
     )(command)  # fmt: skip
 
 
+def resume_option(command: Command) -> Command:
+    """Add the option that says whether to go on with an unfinished run."""
+    return click.option(
+        "--resume/--no-resume", "resume", default=True, show_default=True,
+        help="Go on with a run of the same configuration and data that was killed or stopped.",
+    )(command)  # fmt: skip
+
+
 def places(out: Path, tracking_uri: str | None, experiment: str) -> str:
     """Return, led by a space, the options that make another command find the same results."""
     words = []

@@ -107,10 +107,7 @@ def difference(chief: Facts, other: Facts, name: str) -> str | None:
 
 def lost_text(cluster: Cluster, lost: Lost) -> str:
     """Return the error for a worker that is gone or hangs."""
-    return (
-        f"All workers must stay until the run ends, but {cluster.name(lost.index)} {lost.why}. "
-        "Start all again to go on."
-    )
+    return f"All workers must stay until the run ends, but {cluster.name(lost.index)} {lost.why}."
 
 
 def stopped_text(name: str) -> str:

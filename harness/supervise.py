@@ -4,7 +4,8 @@ Each worker is two processes. The supervisor, this one, holds the connection bet
 can always be interrupted; its training process may be stuck inside TensorFlow, deaf to signals,
 and is killed when the run is over. The chief alone decides how a run ended:
 
-    chief to worker    start (the run), go (all are ready), end (status and reason)
+    chief to worker    part (of a checkpoint), start (the run), go (all are ready),
+                       end (status and reason)
     worker to chief    ready (TensorFlow is loaded), ended (status, reason, symptom)
 
 When a worker dies, TensorFlow makes the training of all others fail with errors about the
@@ -192,6 +193,7 @@ def follow(
     child: Child,
     inbox: Inbox,
     *,
+    part: Progress,
     job: Callable[[Mapping[str, Any]], Mapping[str, Any]],
     progress: Progress,
 ) -> End:
@@ -202,11 +204,12 @@ def follow(
         member: after `join`.
         child: not started yet; killed on return.
         inbox: that of `member` and `child`.
+        part: takes in a part of the checkpoint to go on from.
         job: makes of what the chief says of the run what the training process is told.
         progress: is told what the training process says on the way.
     """
     try:
-        return _followed(cluster, member, child, inbox, job, progress)
+        return _followed(cluster, member, child, inbox, part, job, progress)
     except KeyboardInterrupt:
         reason = stopped_text(cluster.name(cluster.index))
         member.tell("ended", status="interrupted", reason=reason)
@@ -220,7 +223,7 @@ def follow(
 
 
 def _followed(
-    cluster: Cluster, member: Member, child: Child, inbox: Inbox,
+    cluster: Cluster, member: Member, child: Child, inbox: Inbox, part: Progress,
     job: Callable[[Mapping[str, Any]], Mapping[str, Any]], progress: Progress,
 ) -> End:  # fmt: skip
     own: End | None = None
@@ -228,6 +231,8 @@ def _followed(
     while own is None or time.monotonic() - own_s < 2 * FAREWELL_S:
         event = _next(inbox)
         match event:
+            case Said(index=0, message={"kind": "part"}):
+                part(event.message)
             case Said(index=0, message={"kind": "start"}):
                 child.start(job(event.message))
             case Said(index=0, message={"kind": "go"}):

@@ -57,6 +57,7 @@ def work(wish: dict[str, Any]) -> End:
             inbox,
             job=lambda run: {**job, "run_id": run["run_id"]},
             progress=lambda _: None,
+            part=lambda _: None,
         )
     with Chief(cluster, facts, listen(address), inbox, **limits) as chief:
         chief.gather(wish["wait_s"])
