@@ -123,10 +123,14 @@ class Child:
             wire.release()
 
     def _obituary(self, process: subprocess.Popen[bytes], why: str) -> str:
-        """Return in words how the process ended, with the last line of its log."""
+        """Return in words how the process ended; if by itself, with the last line of its log."""
+        if "said nothing" in why:
+            return why
         with suppress(subprocess.TimeoutExpired):
-            if "said nothing" not in why:
-                why = _exit_text(process.wait(DEATH_S))
+            code = process.wait(DEATH_S)
+            if code in (-signal.SIGKILL, -signal.SIGTERM):
+                return _exit_text(code)
+            why = _exit_text(code)
         words = self._last_words()
         return f"{why}, with the last words {words!r} (log: {self._log})" if words else why
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+import logging
 import os
 import signal
 import socket
@@ -38,6 +39,7 @@ def main() -> None:
     die_with(parent, signal.SIGKILL)
     # Ctrl-C reaches the whole terminal; the supervisor decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # its warnings would be last words
     wire = Wire(socket.socket(fileno=descriptor))
     wire.beat()
     try:
