@@ -24,7 +24,6 @@ from harness.errors import BenchError, InterruptedRun, UsageError
 from harness.options import (
     DEFAULT_OUT,
     Sectioned,
-    check_cluster,
     config_options,
     data_dir_option,
     given,
@@ -108,7 +107,6 @@ def run(context: click.Context, /, **values: Any) -> None:
     """
     check_cluster_options(values)
     configs = read_configs(values)
-    check_cluster(configs[0])
     if configs[0].strategy == "multiworker":
         _run_as_worker(the_one(configs), context, values)
         return
@@ -154,10 +152,11 @@ def launch(context: click.Context, /, **values: Any) -> None:
     goes on from there.
     """
     check_cluster_options(values)
-    read_config({**values, "strategy": "multiworker"})
+    config = read_config({**values, "strategy": "multiworker"})
     from harness import cmd_launch
 
     cmd_launch.launch(
+        config,
         hosts=values["hosts"], local_workers=values["local_workers"],
         control_port=values["control_port"],
         options=typed(context, without=("hosts", "local_workers", "control_port")),

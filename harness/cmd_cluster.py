@@ -34,7 +34,7 @@ from harness.data import load
 from harness.errors import ClusterError, InterruptedRun
 from harness.handover import Receiver, hand_over
 from harness.machine import git_state, package_versions
-from harness.options import places
+from harness.options import check_workers, places
 from harness.record import DataIdentity, EpochPoint, RunRecord
 from harness.rendezvous import COMMIT, Chief, Facts, Inbox, Member, listen, stopped_text
 from harness.run_id import new_run_id
@@ -87,6 +87,7 @@ def run(
     if LAUNCHER in os.environ:
         die_with(int(os.environ[LAUNCHER]), signal.SIGTERM)
     cluster = read_cluster(os.environ)
+    check_workers(config, len(cluster.workers))
     address = control_address(cluster, control_port)
     check_port_free(cluster.workers[cluster.index], f"The port of {cluster.name(cluster.index)}")
     store = Store(out)

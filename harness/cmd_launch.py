@@ -19,8 +19,10 @@ from typing import IO
 
 from harness.cluster import VARIABLE, Address, Cluster, control_address, parse_hosts
 from harness.cmd_cluster import LAUNCHER
-from harness.console import note
+from harness.config import RunConfig
+from harness.console import note, say
 from harness.errors import UsageError
+from harness.options import check_workers
 
 END_S = 60.0
 """How long workers get to end in good order: each kills its training at once, but the chief may
@@ -34,6 +36,7 @@ _POLL_S = 0.2
 
 
 def launch(
+    config: RunConfig,
     *,
     hosts: str | None,
     local_workers: int | None,
@@ -43,6 +46,7 @@ def launch(
     """Start the workers that are on this machine and wait for them; exit as the chief does.
 
     Args:
+        config: what to run, to be checked before anything starts.
         hosts: addresses of all workers, with commas between; or None.
         local_workers: how many there are if all are on this machine; or None.
         control_port: where the chief listens for the others; None for the default.
@@ -64,6 +68,7 @@ def launch(
     else:
         cluster, control_port = _local(local_workers or 0, control_port)
         here = list(range(len(cluster.workers)))
+    check_workers(config, len(cluster.workers))
     _say_elsewhere(cluster, here, options, control_port)
     sys.exit(_codes(cluster, here, options, control_port))
 
@@ -109,7 +114,7 @@ def _say_elsewhere(
     for index, address in enumerate(cluster.workers):
         if index not in here:
             note(f"on {address.host}, for {cluster.name(index)}, type:")
-            words = ["bench", *_arguments(options, control_port)]
+            words = ["bench", *_arguments(options, control_port)]  # as typed here, passwords too
             note(f"  {VARIABLE}={shlex.quote(cluster.tf_config(index))} {shlex.join(words)}")
 
 
@@ -145,7 +150,10 @@ def _codes(
             if worker.reader is not None:
                 worker.reader.join()
     codes = {worker.index: worker.process.returncode for worker in workers}
-    # A negative one is the signal that killed it.
+    for index, code in codes.items():
+        if code < 0:
+            say(f"{cluster.name(index)} was killed by signal {-code}")
+    # The chief's, if it is here.
     return max(1 if code < 0 else code for i, code in codes.items() if i == 0 or 0 not in codes)
 
 

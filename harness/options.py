@@ -23,7 +23,6 @@ from harness.devices import (
 )
 from harness.errors import UsageError
 from harness.schedule import check_warmup
-from harness.tf_config import read_cluster
 from harness.tracking_uri import public_uri
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -138,19 +137,13 @@ def check_config(config: RunConfig) -> None:
         )
 
 
-def check_cluster(config: RunConfig) -> None:
-    """Check the cluster that `multiworker` will join, and that its workers can share a batch.
-
-    Raises:
-        UsageError: TF_CONFIG is missing or wrong, or the workers cannot share the batch evenly.
-    """
-    if config.strategy != "multiworker":
-        return
+def check_workers(config: RunConfig, workers: int) -> None:
+    """Raise `UsageError` if the workers of `multiworker` cannot share a batch evenly."""
     replica_batch(
         batch_size=config.batch_size,
         global_batch_size=config.global_batch_size,
         # At least: how many GPUs a worker has is not known before TensorFlow is loaded.
-        replicas=len(read_cluster().addresses) * max(1, len(parse_devices(config.devices))),
+        replicas=workers * max(1, len(parse_devices(config.devices))),
         strategy=config.strategy,
     )
 

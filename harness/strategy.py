@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
 
+from harness.cluster import Cluster, read_cluster
 from harness.devices import LOCAL_TPU, check_devices, find_tpu, parse_devices
 from harness.errors import DeviceError
 from harness.machine import cpu_cores
-from harness.tf_config import Cluster, read_cluster
 from harness.tpu import no_local_tpu, open_tpu, sees_local_tpu
 
 
@@ -84,7 +85,7 @@ def open_layout(*, strategy: str, devices: str, threads: int) -> Layout:
     """
     check_devices(strategy, devices)
     names = parse_devices(devices)
-    cluster = read_cluster() if strategy == "multiworker" else None
+    cluster = read_cluster(os.environ) if strategy == "multiworker" else None
     _set_threads(threads)
     tpu, found = _choose_tpu(strategy, names)
     if tpu:
@@ -153,11 +154,11 @@ def _multiworker_layout(cluster: Cluster, chosen: tuple[str, ...], why: str) -> 
         # TensorFlow's strategy takes every GPU that it sees.
         physical = _list("GPU")
         _show_only([physical[int(name.partition(":")[2])] for name in chosen])
-    workers = len(cluster.addresses)
+    workers = len(cluster.workers)
     return Layout(
         strategy=_multiworker(), name="multiworker", devices=chosen,
-        why=f"worker {cluster.worker} of {workers}, {why}",
-        workers=workers, worker=cluster.worker,
+        why=f"worker {cluster.index} of {workers}, {why}",
+        workers=workers, worker=cluster.index,
     )  # fmt: skip
 
 

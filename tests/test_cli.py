@@ -123,7 +123,7 @@ BAD = [
     (f"{RUN} --strategy mirrored --devices cpu:0", 2, "needs at least 2 devices"),
     (f"{RUN} --devices tpu:0", 2, "such as gpu:0"),
     (f"{RUN} --strategy tpu --devices gpu:0", 2, "`tpu` uses a TPU such as tpu:local"),
-    (f"{RUN} --strategy multiworker", 2, "needs the workers' addresses in TF_CONFIG"),
+    (f"{RUN} --strategy multiworker", 2, "must be told of its workers by TF_CONFIG"),
     (f"{RUN} --strategy multiworker --devices cpu:0,cpu:1", 2, "one CPU device per worker"),
     (f"{SWEEP} --strategy multiworker", 2, "A sweep's workers are processes of this machine"),
     (f"{SWEEP} --strategy tpu --workers 2", 2, "A TPU belongs to one process"),

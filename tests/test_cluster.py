@@ -141,7 +141,7 @@ def test_loopback_is_this_machine_and_others_are_not():
     assert Address(host="127.0.0.1", port=1).is_here()
     assert Address(host="localhost", port=1).is_here()
     # For documentation (RFC 5737), and for names that do not exist (RFC 2606).
-    assert not Address(host="192.0.2.1", port=1).is_here()
+    assert not Address(host="203.0.113.1", port=1).is_here()
     assert not Address(host="nowhere.invalid", port=1).is_here()
 
 
@@ -151,4 +151,4 @@ def test_a_port_that_somebody_has_is_noticed():
         with pytest.raises(UsageError, match=rf"The port must be free.*has {address}"):
             check_port_free(address, "The port")
     check_port_free(address, "The port")
-    check_port_free(Address(host="192.0.2.1", port=2222), "The port")
+    check_port_free(Address(host="203.0.113.1", port=2222), "The port")

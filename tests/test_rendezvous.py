@@ -339,4 +339,4 @@ def test_a_control_port_that_is_taken_or_elsewhere_is_refused():
         with pytest.raises(UsageError, match=rf"control address {address}.*--control-port"):
             listen(address)
     with pytest.raises(UsageError, match="must be able to listen"):
-        listen(Address(host="192.0.2.1", port=2222))  # for documentation, so nobody's
+        listen(Address(host="203.0.113.1", port=2222))  # for documentation, so nobody's
