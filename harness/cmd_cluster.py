@@ -98,6 +98,7 @@ def run(
     uri = resolve_uri(tracking_uri, store.root)
     store.check_writable()
     with listen(address) as listener:
+        _warn_of_loopback(cluster.workers[0].host, str(listener.getsockname()[0]))
         run, facts = _prepared(config, chosen, data_dir)
         with (
             Chief(cluster, facts, listener, run.inbox, notify=say) as chief,
@@ -111,6 +112,16 @@ def run(
     show(record, store, in_full=True)
     where = places(out, tracking_uri, experiment)
     note(f"next: `bench ui{where}` to browse, `bench report --all{where}` to compare all runs")
+
+
+def _warn_of_loopback(host: str, found: str) -> None:
+    """Say if the chief's name leads nowhere from other machines, as some /etc/hosts have it."""
+    loopback = ("127.", "::1")
+    if found.startswith(loopback) and not host.strip("[]").startswith((*loopback, "localhost")):
+        say(
+            f"{host} is {found} on this machine, where no worker on another one can reach it. In "
+            f"{VARIABLE} name an address that they know."
+        )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -225,7 +236,7 @@ def _met(
         return End(status="interrupted", reason=str(error), worker=0)
     except ClusterError as error:
         return End(status="failed", reason=str(error), worker=0)
-    note(f"all {others + 1} workers are here; this one, {cluster.name(0)}, is the chief")
+    note(f"all {others + 1} workers are here; this is {cluster.name(0)}")
     with RunProgress() as progress:
         return lead(
             cluster, chief, run.child(cluster, store), run.inbox,
@@ -264,8 +275,7 @@ def _follow(cluster: Cluster, member: Member, run: _Run, store: Store, wait_s: f
         ClusterError: the run failed.
         InterruptedRun: it was stopped.
     """
-    me, of = cluster.index, len(cluster.workers)
-    note(f"worker {me} of 0 to {of - 1}: waiting for {cluster.name(0)}")
+    note(f"this is {cluster.name(cluster.index)}, waiting for {cluster.name(0)}")
     member.join(wait_s)
     note("the chief is there; it shows the progress and keeps the record")
     # Only the chief's files are kept.

@@ -77,4 +77,5 @@ class Receiver:
         if self._digest.hexdigest() != message.get("digest"):
             raise ClusterError("The chief's checkpoint must arrive whole, but its digest differs.")
         folder.mkdir(parents=True, exist_ok=True)
+        self._parts.touch()  # an empty file has no part
         self._parts.replace(folder / Path(str(name)).name)

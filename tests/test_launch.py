@@ -142,7 +142,7 @@ class Launched:
 
     def left(self) -> list[int]:
         """Return which processes live on, after some seconds of grace for the kernel."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while time.monotonic() < deadline and any(alive(pid) for pid in self.pids):
             time.sleep(0.1)
         return [pid for pid in self.pids if alive(pid)]
@@ -216,14 +216,33 @@ def test_others_are_told_what_to_type_and_one_that_never_comes_is_named(
     options = "--epochs 2 --dataset digits --no-test --wait-for-workers 0.5"
     assert words == f"bench run --strategy multiworker {options}".split()
     reason = (
-        "All 2 workers must come within 0.5 s, but worker 1 (203.0.113.1:2222) did not. Start every "
-        "one with the same command, or wait longer with --wait-for-workers."
+        "All 2 workers must come within 0.5 s, but worker 1 (203.0.113.1:2222) did not. Start "
+        "every one with the same command, or wait longer with --wait-for-workers."
     )
     assert said.endswith(f"Error: The run failed: {reason}\n")
     record = only_record()
     assert (record.status, record.reason) == ("failed", reason)
     assert record.config.strategy == "multiworker"
     assert mlflow_statuses() == ["FAILED"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes by /proc")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_whoever_ends_the_launcher_ends_the_workers(
+    launched: list[Launched], number: signal.Signals
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    waiting = start(launched, f"{LAUNCH} --hosts 127.0.0.1:{port},203.0.113.1:1")
+    waiting.wait_for("bench-runs")
+    waiting.pids |= set(children(waiting.process.pid))
+    assert len(waiting.pids) == 1
+    waiting.process.send_signal(number)
+    code, said = waiting.end()
+    assert code == (130 if number == signal.SIGINT else -signal.SIGKILL)
+    assert number == signal.SIGKILL or "Interrupted" in said
+    assert waiting.left() == []
 
 
 @pytest.mark.slow
