@@ -153,13 +153,15 @@ def launch(context: click.Context, /, **values: Any) -> None:
     """
     check_cluster_options(values)
     config = read_config({**values, "strategy": "multiworker"})
+    place, tracking = {"hosts", "local_workers", "control_port"}, {"tracking_uri", "experiment"}
     from harness import cmd_launch
 
     cmd_launch.launch(
         config,
         hosts=values["hosts"], local_workers=values["local_workers"],
         control_port=values["control_port"],
-        options=typed(context, without=("hosts", "local_workers", "control_port")),
+        options=typed(context, without=(*place, *tracking)),
+        chief_options=typed(context, without=set(values) - tracking),
     )  # fmt: skip
 
 

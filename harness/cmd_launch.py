@@ -28,6 +28,10 @@ END_S = 60.0
 """How long workers get to end in good order: each kills its training at once, but the chief may
 be sending its record to MLflow."""
 
+LINGER_S = 120.0
+"""How long one may outlive another that failed. They end within seconds of each other; after that
+the chief sends its record, and one that is stopped would stay for ever."""
+
 MOST_WORKERS = 64
 """More on one machine are a slip of the finger."""
 
@@ -42,6 +46,7 @@ def launch(
     local_workers: int | None,
     control_port: int | None,
     options: Sequence[str],
+    chief_options: Sequence[str],
 ) -> None:
     """Start the workers that are on this machine and wait for them; exit as the chief does.
 
@@ -51,6 +56,7 @@ def launch(
         local_workers: how many there are if all are on this machine; or None.
         control_port: where the chief listens for the others; None for the default.
         options: of `bench run`, for each worker.
+        chief_options: those for the chief alone, such as where MLflow is.
 
     Raises:
         UsageError: not one of `hosts` and `local_workers` is given, or it names no cluster here.
@@ -69,8 +75,11 @@ def launch(
         cluster, control_port = _local(local_workers or 0, control_port)
         here = list(range(len(cluster.workers)))
     check_workers(config, len(cluster.workers))
-    _say_elsewhere(cluster, here, options, control_port)
-    sys.exit(_codes(cluster, here, options, control_port))
+    port = [] if control_port is None else ["--control-port", str(control_port)]
+    common = ["run", "--strategy", "multiworker", *options, *port]
+    commands = [[*common, *chief_options], *([common] * (len(cluster.workers) - 1))]
+    _say_elsewhere(cluster, here, commands)
+    sys.exit(_codes(cluster, here, commands))
 
 
 def _here(cluster: Cluster) -> list[int]:
@@ -108,19 +117,14 @@ def _free_ports(count: int) -> list[int]:
 
 
 def _say_elsewhere(
-    cluster: Cluster, here: Sequence[int], options: Sequence[str], control_port: int | None
+    cluster: Cluster, here: Sequence[int], commands: Sequence[Sequence[str]]
 ) -> None:
     """Say what to type on the other machines."""
     for index, address in enumerate(cluster.workers):
         if index not in here:
             note(f"on {address.host}, for {cluster.name(index)}, type:")
-            words = ["bench", *_arguments(options, control_port)]  # as typed here, passwords too
-            note(f"  {VARIABLE}={shlex.quote(cluster.tf_config(index))} {shlex.join(words)}")
-
-
-def _arguments(options: Sequence[str], control_port: int | None) -> list[str]:
-    port = [] if control_port is None else ["--control-port", str(control_port)]
-    return ["run", "--strategy", "multiworker", *options, *port]
+            command = shlex.join(["bench", *commands[index]])
+            note(f"  {VARIABLE}={shlex.quote(cluster.tf_config(index))} {command}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -132,18 +136,14 @@ class _Worker:
     reader: threading.Thread | None
 
 
-def _codes(
-    cluster: Cluster, here: Sequence[int], options: Sequence[str], control_port: int | None
-) -> int:
+def _codes(cluster: Cluster, here: Sequence[int], commands: Sequence[Sequence[str]]) -> int:
     """Run the workers on this machine; return the exit code for all."""
-    arguments = _arguments(options, control_port)
     with _ended_at_last() as workers:
         try:
             for place, index in enumerate(here):
                 gpus = _share_of_gpus(place, len(here))
-                workers.append(_started(cluster, index, arguments, gpus))
-            while any(worker.process.poll() is None for worker in workers):
-                time.sleep(_POLL_S)
+                workers.append(_started(cluster, index, commands[index], gpus))
+            _wait(cluster, workers)
         except KeyboardInterrupt:
             _interrupt(workers)
         for worker in workers:
@@ -155,6 +155,20 @@ def _codes(
             say(f"{cluster.name(index)} was killed by signal {-code}")
     # The chief's, if it is here.
     return max(1 if code < 0 else code for i, code in codes.items() if i == 0 or 0 not in codes)
+
+
+def _wait(cluster: Cluster, workers: Sequence[_Worker], linger_s: float = LINGER_S) -> None:
+    """Wait until all have ended; kill those that do not although another one has failed."""
+    failed_s = None
+    while living := [worker for worker in workers if worker.process.poll() is None]:
+        if failed_s is None and any(worker.process.returncode for worker in workers):
+            failed_s = time.monotonic()
+        if failed_s is not None and time.monotonic() - failed_s > linger_s:
+            for worker in living:
+                say(f"{cluster.name(worker.index)} outlived the others by {linger_s:g} s: killed")
+                worker.process.kill()
+                worker.process.wait()
+        time.sleep(_POLL_S)
 
 
 @contextlib.contextmanager

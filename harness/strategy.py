@@ -113,7 +113,7 @@ def would_take(strategy: str) -> str:
     Raises:
         UsageError: it cannot be used here; the text says why, and what would help.
     """
-    cluster = read_cluster() if strategy == "multiworker" else None
+    cluster = read_cluster(os.environ) if strategy == "multiworker" else None
     tpu, why = _choose_tpu(strategy, ())
     if tpu == LOCAL_TPU and not sees_local_tpu():
         raise no_local_tpu()
@@ -122,7 +122,7 @@ def would_take(strategy: str) -> str:
     gpus = tuple(f"gpu:{i}" for i in range(len(_list("GPU"))))
     chosen, reason = _choose(strategy, (), gpus)
     _check_gpus(chosen, gpus)
-    place = f"worker {cluster.worker} of {len(cluster.addresses)}, " if cluster else ""
+    place = f"worker {cluster.index} of {len(cluster.workers)}, " if cluster else ""
     return f"{', '.join(chosen)} ({place}{reason}{why})"
 
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import cli
-from harness.cluster import read_cluster
+from harness import cli, cmd_launch
+from harness.cluster import Cluster, parse_hosts, read_cluster
 from harness.mlflow_client import open_client
 from harness.record import RunRecord
 from harness.store import Store
@@ -103,6 +103,23 @@ def test_ports_that_are_taken_are_told_before_anything_starts(
         monkeypatch.setenv("TF_CONFIG", tf_config(f"127.0.0.1:{other}", "203.0.113.1:1"))
         line = f"{RUN} --control-port {port}"
         assert refused(line, capsys, f"listen at its control address 127.0.0.1:{port}")
+
+
+def test_one_that_outlives_a_failed_one_for_long_is_killed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    hosts = Cluster(workers=parse_hosts("a:1,b:1"), index=0)
+    codes = ("import signal; signal.pause()", "import sys; sys.exit(1)")
+    workers = [
+        cmd_launch._Worker(
+            index=index, process=subprocess.Popen([sys.executable, "-c", code], text=True),
+            reader=None,
+        )
+        for index, code in enumerate(codes)
+    ]  # fmt: skip
+    cmd_launch._wait(hosts, workers, linger_s=0.5)
+    assert [worker.process.returncode for worker in workers] == [-signal.SIGKILL, 1]
+    assert "worker 0 (a:1) outlived the others by 0.5 s" in capsys.readouterr().out
 
 
 class Launched:
@@ -207,6 +224,7 @@ def test_others_are_told_what_to_type_and_one_that_never_comes_is_named(
         port = server.getsockname()[1]
     hosts = f"127.0.0.1:{port},203.0.113.1:2222"
     line = f"launch --hosts {hosts} --dataset digits --epochs 2 --no-test --wait-for-workers 0.5"
+    line += " --experiment mine"  # the chief's affair
     code, said = start(launched, line).end()
     assert code == 1
     typed = next(text for text in said.splitlines() if text.startswith("  TF_CONFIG="))
