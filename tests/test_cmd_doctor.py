@@ -36,7 +36,7 @@ def test_a_new_machine_gets_a_page_and_nothing_is_made(
         (line,) = (row for row in said.splitlines() if row.split()[:1] == [strategy])
         assert "usable: " in line or "not here: " in line
     assert "cpu          usable: cpu:0 (as asked for)" in said
-    assert "multiworker  not here: `multiworker` needs" in said
+    assert "multiworker  not here: `multiworker` must be told" in said
     assert "it would be downloaded" in said
     assert said.endswith("bench can work here\n")
     assert not (home / "bench-runs").exists()

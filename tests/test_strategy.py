@@ -115,7 +115,7 @@ def test_names_are_checked_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TF_CONFIG", raising=False)
     with pytest.raises(UsageError, match=r"Unknown strategy 'tpus'\. Did you mean 'tpu'"):
         open_layout(strategy="tpus", devices="", threads=0)
-    with pytest.raises(UsageError, match="needs the workers' addresses in TF_CONFIG"):
+    with pytest.raises(UsageError, match="must be told of its workers by TF_CONFIG"):
         open_layout(strategy="multiworker", devices="", threads=0)
     with pytest.raises(DeviceError, match="`cpu` uses one CPU"):
         open_layout(strategy="cpu", devices="gpu:0", threads=0)
@@ -188,7 +188,7 @@ def test_what_a_strategy_would_take_is_told_without_opening_it(
     for strategy, words in (
         ("gpu", "must see gpu:0, but the GPUs found are: none"),
         ("mirrored", "needs at least 2 GPUs, found 0"),
-        ("multiworker", "TF_CONFIG, which is not set"),
+        ("multiworker", "by TF_CONFIG, but that is not set"),
         ("tpu", "must find a TPU in this machine, but found none"),
     ):
         with pytest.raises(UsageError, match=words):
