@@ -124,11 +124,13 @@ def _open_devices(
     with waiting("loading TensorFlow ..."), quiet_stderr():
         from harness.engines import open_devices
         from harness.model import blueprint, build
+        from harness.replica_layers import check_jit
 
         layout = open_devices(configs[0])
         plans = [blueprint(c, image_shape=image_shape, classes=classes) for c in configs]
         for plan in dict.fromkeys(plans):
-            build(plan, seed=0)
+            model, jit = build(plan, seed=0).model, configs[0].jit == "on"
+            check_jit(model, name=plan.backbone, jit=jit, replicas=layout.replicas)
     note(f"strategy {layout.name} on {', '.join(layout.devices)} ({layout.why})")
     return layout.replicas
 

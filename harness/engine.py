@@ -28,6 +28,7 @@ from harness.config import BoxLoss
 from harness.loss_scale import LossScale, overflows
 from harness.model import Blueprint, Network, build, facts
 from harness.record import Measure, ModelFacts
+from harness.replica_layers import check_jit, share_batches
 from harness.scenes import Scenes
 from harness.strategy import Layout
 
@@ -88,7 +89,7 @@ class Engine:
         layout: the open strategy to build under.
 
     Raises:
-        UsageError: backbone or head are unknown, or do not fit the images or each other.
+        UsageError: backbone or head are unknown, or do not fit the images, each other or XLA.
         PluginError: backbone or head cannot be built.
     """
 
@@ -103,6 +104,11 @@ class Engine:
         with self._strategy.scope():
             self._network = self._build(seed=0)
             self.model = self._network.model
+            check_jit(
+                self.model, name=key.blueprint.backbone, jit=key.jit, replicas=layout.replicas
+            )
+            if layout.replicas > 1:
+                share_batches(self.model)
             self.optimizer = keras.optimizers.Adam()
             self.optimizer.build(self.model.trainable_variables)
             half = key.blueprint.precision == "mixed_float16"

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from architectures.conv_parts import FusedBatchNorm
 from harness.model import Blueprint, build
 from harness.scenes import Scenes, compose
 
@@ -42,6 +43,10 @@ def dropping(image_shape: tuple[int, int, int]) -> keras.Model:
 
 def normalised(image_shape: tuple[int, int, int]) -> keras.Model:
     return tiny(image_shape, keras.layers.BatchNormalization())
+
+
+def fused(image_shape: tuple[int, int, int]) -> keras.Model:
+    return tiny(image_shape, FusedBatchNorm())
 
 
 def decaying(image_shape: tuple[int, int, int]) -> keras.Model:

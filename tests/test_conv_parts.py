@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import conv_oracle
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from architectures.conv_parts import batch_norm, check_depth
+from architectures.conv_parts import FusedBatchNorm, batch_norm, check_depth
 from harness.errors import UsageError
+from harness.strategy import open_layout
 
 
 def normalising() -> keras.Model:
@@ -41,6 +44,84 @@ def test_it_is_the_same_as_that_of_keras(training: bool) -> None:
         seen.append([y, *tape.gradient(loss, [x, layer.gamma.value, layer.beta.value])])
     for one, other in zip(*seen, strict=True):
         assert np.asarray(one) == pytest.approx(np.asarray(other), rel=1e-3, abs=1e-3)
+
+
+def both_ways(x: Any, parts: tuple[int, ...], dtype: str = "float32") -> list[list[Any]]:
+    """Normalise x at once and in parts over two replicas.
+
+    Returns:
+        For each way output, gradients of x, gamma and beta, and both averages.
+    """
+    strategy = open_layout(strategy="mirrored", devices="cpu:0,cpu:1", threads=0).strategy
+    seen = []
+    for shared in (False, True):
+        with strategy.scope():
+            layer = FusedBatchNorm(momentum=0.5, epsilon=1e-5, synchronized=shared, dtype=dtype)
+            layer.build(x.shape)
+
+        def step(some: Any, layer: FusedBatchNorm = layer) -> tuple[Any, ...]:
+            with tf.GradientTape() as tape:
+                tape.watch(some)
+                y = layer(some, training=True)
+                # Not the sum of squares, which does not depend on x once it is normalised.
+                loss = tf.reduce_sum(tf.cast(y, tf.float32) ** 3)
+            return y, *tape.gradient(loss, [some, layer.gamma.value, layer.beta.value])
+
+        if shared:
+            cut = tf.split(x, parts)
+            spread = strategy.experimental_distribute_values_from_function(
+                lambda context, cut=cut: cut[context.replica_id_in_sync_group]
+            )
+            local = strategy.experimental_local_results
+            found = [local(value) for value in tf.function(strategy.run)(step, args=(spread,))]
+            y, dx, dgamma, dbeta = [np.concatenate(found[0]), np.concatenate(found[1])] + [
+                sum(np.asarray(part) for part in parts) for parts in found[2:]
+            ]
+        else:
+            y, dx, dgamma, dbeta = tf.function(step)(x)
+        averages = layer.moving_mean, layer.moving_variance
+        for average in averages:
+            copies = [
+                np.asarray(copy) for copy in strategy.experimental_local_results(average.value)
+            ]
+            assert (copies[0] == copies[1]).all(), "replicas keep the same averages"
+        seen.append([np.asarray(v, np.float32) for v in (y, dx, dgamma, dbeta, *averages)])
+    return seen
+
+
+@pytest.mark.parametrize("parts", [(4, 4), (3, 5)], ids=["halves", "unequal"])
+def test_replicas_share_their_statistics(parts: tuple[int, ...]) -> None:
+    # The means of the parts lie apart, so that statistics of their own would show.
+    x = np.random.default_rng(2).normal(3, 2, (8, 2, 3, 4)).astype(np.float32)
+    x[: parts[0]] += 1
+    alone, shared = both_ways(tf.constant(x), parts)
+    for one, other in zip(alone, shared, strict=True):
+        assert other == pytest.approx(one, rel=1e-4, abs=1e-4)
+    # Once from means of 0 and variances of 1, and Bessel's correction by all 8 * 2 * 3 values.
+    assert shared[-2] == pytest.approx(x.mean((0, 1, 2)) / 2, rel=1e-5)
+    assert shared[-1] == pytest.approx(0.5 + x.var((0, 1, 2)) * 48 / 47 / 2, rel=1e-5)
+
+
+def test_a_variance_small_beside_its_mean_is_not_lost_between_replicas() -> None:
+    # Mean 100 and deviation 0.01: in float32 the mean of the squares is 10,000 +- 5e-4, five
+    # times the variance of 1e-4.
+    x = (100 + 0.01 * np.random.default_rng(3).normal(size=(8, 2, 3, 4))).astype(np.float32)
+    _, shared = both_ways(tf.constant(x), (4, 4))
+    expected = x.astype(np.float64).var((0, 1, 2)) * 48 / 47
+    assert (shared[-1] - 0.5) * 2 == pytest.approx(expected, abs=2e-6)
+    assert shared[0].std() == pytest.approx(1, abs=0.06)  # 1e-5 beside 1e-4 under the root
+
+
+@pytest.mark.parametrize("half", ["bfloat16", "float16"])
+def test_shared_statistics_are_float32_in_half_precision(half: str) -> None:
+    x = np.random.default_rng(4).normal(3, 2, (8, 2, 3, 4)).astype(np.float32)
+    x = tf.cast(x, half)
+    alone, shared = both_ways(x, (4, 4), f"mixed_{half}")
+    exact = np.asarray(tf.cast(x, tf.float32))
+    assert shared[-2] == pytest.approx(exact.mean((0, 1, 2)) / 2, rel=1e-5)
+    assert shared[-1] == pytest.approx(0.5 + exact.var((0, 1, 2)) * 48 / 47 / 2, rel=1e-5)
+    # bfloat16 has 8 bits, so that outputs of up to 3 are rounded to 1/64.
+    assert shared[0] == pytest.approx(alone[0], abs=2**-6)
 
 
 def test_frozen_it_leaves_its_averages_alone() -> None:

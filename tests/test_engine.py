@@ -14,6 +14,7 @@ from harness import engine as engine_module
 from harness.boxes import iou
 from harness.config import BoxLoss, RunConfig
 from harness.engine import TRAIN_METRICS, Engine, EngineKey, Objective
+from harness.errors import UsageError
 from harness.evaluate import evaluate
 from harness.predictions import Predictions
 from harness.scenes import Scenes
@@ -259,12 +260,34 @@ def test_names_of_layers_do_not_depend_on_earlier_models() -> None:
     assert [layer.name for layer in Engine(used.key, used.layout).model.layers] == names
 
 
-@pytest.mark.parametrize("backbone", ["nets:dropping", "nets:normalised"])
-def test_two_devices_and_xla_train_with_layers_that_keep_state(backbone: str) -> None:
+@pytest.mark.parametrize(
+    ("backbone", "jit"),
+    [("nets:dropping", False), ("nets:dropping", True), ("nets:normalised", False)],
+)
+def test_two_devices_train_with_layers_that_keep_state(backbone: str, jit: bool) -> None:
     # Dropout draws from a seed of its own; batch normalisation moves its averages.
-    tested = engine(backbone, replicas=2, jit=True)
+    tested = engine(backbone, replicas=2, jit=jit)
     assert losses(tested, steps=2) == losses(tested, steps=2)
     assert all(np.isfinite(w).all() for w in tested.weights())
+
+
+def test_xla_is_refused_where_replicas_share_statistics() -> None:
+    with pytest.raises(UsageError, match=r"nets:normalised has it .* Use --jit off"):
+        engine("nets:normalised", replicas=2, jit=True)
+
+
+@pytest.mark.parametrize("backbone", ["nets:normalised", "nets:fused"])
+def test_batch_normalisation_sees_the_whole_batch(backbone: str) -> None:
+    one, two = engine(backbone), engine(backbone, replicas=2)
+    plain, other = first_gradients(one), first_gradients(two)
+    assert np.linalg.norm(other - plain) < 1e-4 * np.linalg.norm(plain)
+    # The moving averages, and nothing else, are not trained.
+    for mine, theirs in zip(
+        one.model.non_trainable_variables, two.model.non_trainable_variables, strict=True
+    ):
+        assert np.asarray(theirs) == pytest.approx(np.asarray(mine), rel=1e-4, abs=1e-6)
+    # Rounding grows with each step: only the first few losses tell (unshared: 1e-3 apart).
+    assert losses(two, steps=3) == pytest.approx(losses(one, steps=3), rel=5e-5)
 
 
 def test_the_number_of_steps_in_a_call_changes_nothing() -> None:
