@@ -20,6 +20,7 @@ import click
 from harness import __version__
 from harness.cluster_options import check_cluster_options, cluster_options, the_one
 from harness.config import RunConfig, knobs
+from harness.contender_specs import MOST_STEPS, check_shares, gpus_of_this_machine, parse_specs
 from harness.errors import BenchError, InterruptedRun, UsageError
 from harness.options import (
     DEFAULT_OUT,
@@ -40,7 +41,7 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 SECTIONS = {
     "Measure": ("run", "launch", "sweep"),
     "Look": ("report", "ui", "status"),
-    "Know": ("doctor", "list", "describe", "check", "data"),
+    "Know": ("doctor", "list", "describe", "check", "certify", "data"),
     "Keep": ("sync",),
 }
 """How `bench --help` groups the commands."""
@@ -49,6 +50,13 @@ DESCRIBED = {
     "head", "width", "depth", "pretrained", "batch_size", "strategy", "precision", "jit",
 }  # fmt: skip
 """Fields of a configuration that decide what a network is and costs."""
+
+
+CERTIFIED_WITHOUT = {
+    "batch_size", "global_batch_size", "epochs", "patience", "evaluate_test", "strategy",
+    "devices",
+}  # fmt: skip
+"""Fields that a certificate sets itself, or that its few steps have no use for."""
 
 
 class _Sections(click.Group):
@@ -354,6 +362,40 @@ def check(names: tuple[str, ...]) -> None:
     from harness import cmd_check
 
     cmd_check.check(names)
+
+
+@bench.command()
+@click.option(
+    "--strategies", default="cpu,mirrored,multiworker", show_default=True, metavar="A,B[:N],...",
+    help="What to compare, the reference first: cpu, gpu, mirrored, multiworker.",
+)  # fmt: skip
+@click.option(
+    "--global-batch-size", type=int, default=64, show_default=True, metavar="N",
+    help="Images per step over all replicas, the same for every strategy.",
+)  # fmt: skip
+@click.option(
+    "--steps", type=int, default=20, show_default=True, metavar="N", help="Steps of the loss path."
+)
+@config_options(without=CERTIFIED_WITHOUT)
+@data_dir_option
+@place_options
+def certify(**values: Any) -> None:
+    """Prove that strategies train the same network, or name the first quantity that differs.
+
+    The same weights and batches go through each strategy: first loss and gradient, averages of
+    batch normalisation, outputs after an update, the loss path, and evaluations that do not divide
+    into batches. Limits come from control runs of the reference. mirrored:4 and multiworker:3 say
+    how many replicas; multiworker is processes on this machine. Exit code 1 if something differs.
+    """
+    if not 2 <= values["steps"] <= MOST_STEPS:
+        raise UsageError(f"--steps must be 2 to {MOST_STEPS}, got {values['steps']}.")
+    config = read_config(values)
+    gpus = gpus_of_this_machine()
+    specs = parse_specs(values["strategies"], gpus=gpus)
+    check_shares(specs, values["global_batch_size"])
+    from harness import cmd_certify
+
+    cmd_certify.certify(config, specs, steps=values["steps"], gpus=gpus, **_places(values))
 
 
 @bench.group()

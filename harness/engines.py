@@ -61,7 +61,7 @@ def compiled_engine(
         PluginError: the backbone cannot be built or compiled.
     """
     before = _compiled.cache_info().hits
-    key, auto = _key(config, data, layout), config.jit == "auto"
+    key, auto = engine_key(config, data, layout), config.jit == "auto"
     if auto and decided is not None:
         _choices[key, layout] = decided
     engine, compile_s = _compiled(key, layout, auto=auto)
@@ -71,7 +71,7 @@ def compiled_engine(
     return engine, Measure(value=compile_s), choice
 
 
-def _key(config: RunConfig, data: Data, layout: Layout) -> EngineKey:
+def engine_key(config: RunConfig, data: Data, layout: Layout) -> EngineKey:
     """Say what engine the run needs.
 
     Raises:

@@ -20,6 +20,7 @@ from harness.mlflow_client import Connection, asking, connect_existing
 from harness.record import Role, RunRecord
 from harness.store import RECORD_FILE, file_digest, read_record
 
+_NO_RUNS = {names.SWEEP_ROLE, names.REPORT_ROLE, names.CERTIFICATE_ROLE}
 _PAGE = 1000
 _DOWNLOADS = 8  # at once; a record takes a server some 30 ms
 
@@ -118,12 +119,12 @@ def sweep_name(uri: str, parent: str, *, experiment: str) -> str:
 def _matching(
     connection: Connection, sweep: str | None, run_ids: Collection[str] | None
 ) -> Iterator[Run]:
-    """Yield the runs asked for, oldest first; parents of sweeps and reports are none."""
+    """Yield the runs asked for, oldest first; sweeps, reports and certificates are none."""
     tags = {} if sweep is None else {names.PARENT: _parent(connection, sweep)}
     for run in _search(connection, tags):
         if names.RUN_ID not in run.data.tags:
             continue  # somebody else's run in the same experiment
-        if run.data.tags.get(names.ROLE) in {names.SWEEP_ROLE, names.REPORT_ROLE}:
+        if run.data.tags.get(names.ROLE) in _NO_RUNS:
             continue
         if run_ids is None or not {run.info.run_id, _bench_id(run)}.isdisjoint(run_ids):
             yield run

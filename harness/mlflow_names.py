@@ -28,6 +28,7 @@ NOTE = "mlflow.note.content"
 
 SWEEP_ROLE = "sweep"
 REPORT_ROLE = "report"
+CERTIFICATE_ROLE = "certificate"
 
 EPOCH_PREFIX = "epoch/"
 EPOCH_MARK = "epoch/train_s"

@@ -24,7 +24,7 @@ from harness.mlflow_artifacts import dataset_inputs, run_files
 from harness.mlflow_client import Connection
 from harness.mlflow_sweep import less_is_better, objective, sweep_params
 from harness.mlflow_view import sweep_view
-from harness.record import DataIdentity, EpochPoint, Role, RunRecord
+from harness.record import DataIdentity, EpochPoint, Role, RunRecord, Status
 from harness.store import Store
 
 Illustrate = Callable[[RunRecord, Path], Sequence[Path]]
@@ -206,13 +206,28 @@ class RunWriter:
 
     def create_report(self, name: str) -> str:
         """Return the run of a report that belongs to no sweep, made if there is none."""
-        key = f"report:{name}"
+        return self._create_ended(names.REPORT_ROLE, name, {}, "finished")
+
+    def create_certificate(self, name: str, params: Mapping[str, str], *, certified: bool) -> str:
+        """Return the run of a certificate, made if there is none; FAILED if it is refused."""
+        status: Status = "finished" if certified else "failed"
+        return self._create_ended(names.CERTIFICATE_ROLE, name, params, status)
+
+    def log_file(self, run_id: str, path: Path, artifact_path: str) -> None:
+        """Send a file below `artifact_path`."""
+        self._client.log_artifact(run_id, str(path), artifact_path)
+
+    def _create_ended(
+        self, role: str, name: str, params: Mapping[str, str], status: Status
+    ) -> str:
+        """Return the run that holds one thing which is already there, made if there is none."""
+        key = f"{role}:{name}"
         run = self.find(key)
         if run is not None:
             return str(run.info.run_id)
-        tags = {names.RUN_ID: key, names.ROLE: names.REPORT_ROLE, names.STATUS: "finished"}
-        run_id = self._create(f"report {name}", tags, {}, None, _now_ms())
-        self._client.set_terminated(run_id)
+        tags = {names.RUN_ID: key, names.ROLE: role, names.STATUS: status}
+        run_id = self._create(f"{role} {name}", tags, params, None, _now_ms())
+        self._client.set_terminated(run_id, names.mlflow_status(status))
         return run_id
 
     def _place(self, record: RunRecord, parent: str | None) -> tuple[str, frozenset[int], int]:

@@ -8,6 +8,7 @@ Layout below the output folder (default `bench-runs`):
     runs/<run_id>/checkpoint/ while it trains, and after a kill (written by `harness.checkpoint`)
     sweeps/<name>/            sweep.json, journal.log, lock
     reports/<name>/           report.md and its pictures
+    certificates/<name>.json  whether strategies train the same network
 """
 
 from __future__ import annotations
@@ -50,6 +51,11 @@ class Store:
     def report_dir(self, name: str) -> Path:
         """Return the folder of a report, whether or not it exists."""
         return self.root / "reports" / name
+
+    @property
+    def certificates(self) -> Path:
+        """Return the folder of certificates, whether or not it exists."""
+        return self.root / "certificates"
 
     def check_writable(self) -> None:
         """Make the output folder and prove that files can be written there.

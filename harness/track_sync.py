@@ -131,6 +131,13 @@ class Projection:
             self._writer.log_folder(run_id, folder, "report")
         return run_id
 
+    def log_certificate(self, path: Path, params: Mapping[str, str], *, certified: bool) -> str:
+        """Send a certificate's file to a run of its own; return its id."""
+        with self._alone():
+            run_id = self._writer.create_certificate(path.stem, params, certified=certified)
+            self._writer.log_file(run_id, path, "certificate")
+        return run_id
+
     def sync(self) -> SyncResult:
         """Send everything local that the store lacks, and end the runs of dead processes.
 
