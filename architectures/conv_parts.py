@@ -18,10 +18,6 @@ MOMENTUM = 0.9
 # makes of a mostly black canvas.
 EPSILON = 1e-5
 
-# What TensorFlow's fused operation takes at least, whatever it is given, for cuDNN's sake. On
-# channels that hardly vary even that thousandth moves gradients by 2e-3.
-_LEAST_EPSILON = 1.001e-5
-
 
 @keras.saving.register_keras_serializable(package="bench")
 class FusedBatchNorm(keras.layers.BatchNormalization):  # type: ignore[misc]  # Keras has no types
@@ -89,7 +85,6 @@ def _shared(x: Any, gamma: Any, beta: Any, epsilon: float, replica: Any) -> Any:
     # The squares are least around the mean: no gradient comes through it from here.
     squares = tf.math.squared_difference(values, tf.stop_gradient(mean))
     variance = total(tf.reduce_sum(squares, [0, 1, 2])) / count
-    epsilon = max(epsilon, _LEAST_EPSILON)
     y = tf.nn.batch_normalization(values, mean, variance, beta, gamma, epsilon)
     corrected = variance * (count / tf.maximum(count - 1.0, 1.0))
     return tf.cast(y, x.dtype), mean, corrected

@@ -92,8 +92,7 @@ class Certificate:
         name: of the certificate; a file of that name holds it.
         config: of the reference; `strategy` and `devices` are those of the contenders.
         steps: of the loss path.
-        controls: runs of the reference with examples permuted inside each batch: mathematically
-            the same, rounded differently.
+        controls: runs of the reference that are mathematically the same, rounded differently.
         silenced: layers that draw at random, whose rates were set to 0.
         reference: the first strategy.
         contenders: the others, in the order asked for.

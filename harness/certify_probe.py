@@ -11,8 +11,8 @@ import json
 import sys
 import threading
 import traceback
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from os import _exit
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from harness.agreement import FLOORS, Noise, TrainPath, evaluation_sizes, noise
+from harness.agreement import FLOORS, TrainPath, evaluation_sizes, noise
 from harness.config import RunConfig
 from harness.data import Data, load
 from harness.engine import Engine, Objective
@@ -93,10 +93,15 @@ def observe(request: Request) -> Observed:
         probe.check_silent(batches[:1])
     path = probe.train(batches)
     copies_apart, digest = probe.copies_apart(), probe.digest()
+    speed = probe.speed()
+    evaluations = {n: probe.evaluate(n) for n in evaluation_sizes(engine.global_batch)}
+    controls = [*probe.permuted(batches, request.controls)]
+    if controls:
+        controls += _compiled_otherwise(probe, batches)
     return Observed(
         path=path,
-        noise=probe.noise(path, batches, request.controls),
-        evaluations={n: probe.evaluate(n) for n in evaluation_sizes(engine.global_batch)},
+        noise=noise(path, controls) if controls else None,
+        evaluations=evaluations,
         copies_apart=copies_apart,
         weights_digest=digest,
         silenced=silenced,
@@ -105,7 +110,7 @@ def observe(request: Request) -> Observed:
             strategy=layout.name, replicas=layout.replicas, devices=layout.devices,
             threads=config.threads,
         ),
-        **probe.speed(),
+        **speed,
     )  # fmt: skip
 
 
@@ -121,6 +126,7 @@ class _Probe:
     def __init__(self, engine: Engine, data: Data, config: RunConfig) -> None:
         self._engine = engine
         self._data = data
+        self._config = config
         self._seed = config.seed
         self._order = data.train_order(EPOCH, config.seed)
         self._objective = Objective(
@@ -128,6 +134,14 @@ class _Probe:
             class_weight=config.class_weight,
             box_weight=config.box_weight,
         )
+
+    def compiled_otherwise(self) -> _Probe:
+        """Return the same with XLA, or without it where this is with."""
+        key = replace(self._engine.key, jit=not self._engine.key.jit)
+        engine = Engine(key, self._engine.layout)
+        silence(engine.model)
+        engine.compile()
+        return _Probe(engine, self._data, self._config)
 
     def batches(self, steps: int) -> list[NDArray[np.int64]]:
         """Return the ids of so many global batches; whole ones only, again from the start."""
@@ -147,17 +161,11 @@ class _Probe:
             losses=np.array(losses), gradient=gradient, averages=averages, outputs=outputs
         )
 
-    def noise(
-        self, path: TrainPath, batches: Sequence[NDArray[np.int64]], controls: int
-    ) -> Noise | None:
-        """Repeat the path with examples permuted inside each batch, and say how far it moves."""
-        if not controls:
-            return None
-        found = []
+    def permuted(self, batches: Sequence[NDArray[np.int64]], controls: int) -> Iterator[TrainPath]:
+        """Yield the path with examples permuted inside each batch, each time otherwise."""
         for control in range(controls):
             rng = np.random.default_rng([self._seed, control])
-            found.append(self.train([rng.permutation(batch) for batch in batches]))
-        return noise(path, found)
+            yield self.train([rng.permutation(batch) for batch in batches])
 
     def evaluate(self, n: int) -> NDArray[np.float64]:
         """Return the outputs for n examples by the weights of the seed."""
@@ -228,6 +236,16 @@ class _Probe:
         """Return what moves without being trained; seeds of random layers are whole numbers."""
         state = self._engine.model.non_trainable_variables
         return _row([v for v in state if "float" in v.dtype])
+
+
+def _compiled_otherwise(
+    probe: _Probe, batches: Sequence[NDArray[np.int64]]
+) -> Iterator[TrainPath]:
+    """Yield the path with XLA, or without it where it was with; nothing if XLA cannot."""
+    try:
+        yield probe.compiled_otherwise().train(batches)
+    except (tf.errors.OpError, ValueError, TypeError):  # as XLA says that it lacks a kernel
+        return
 
 
 def _row(variables: Sequence[Any]) -> NDArray[np.float64]:

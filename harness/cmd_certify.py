@@ -106,13 +106,14 @@ def _measured(
             seen.append(certify_processes.observe(spec, request, gpus=gpus))
         note(f"measured {spec.text} on {', '.join(seen[place][0].machine.devices)}")
     reference = seen[0][0]
+    assert reference.noise is not None, "it was asked for control runs"
     return Certificate(
         name=_name(config, started),
         started_at=started.isoformat(timespec="milliseconds"),
         duration_s=round(perf_counter() - start, 3),
         config=_config_of(config, specs[0]),
         steps=steps,
-        controls=CONTROLS,
+        controls=reference.noise.controls,
         silenced=reference.silenced,
         data=reference.data,
         machine=reference.machine,
@@ -150,13 +151,13 @@ def _show(certificate: Certificate) -> None:
 def quantity_table(certificate: Certificate, contender: Contender) -> Table:
     """Return every quantity of a strategy beside the reference."""
     title = f"{contender.spec} against {certificate.reference.spec}: {certificate.config.backbone}"
-    table = Table(title=Text(title), title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table = Table(title=Text(title), title_justify="left", box=None, padding=(0, 1, 0, 0))
     table.add_column("quantity", no_wrap=True)
     for column in (certificate.reference.spec, contender.spec, "difference", "limit", "used"):
         table.add_column(Text(column), justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     for each in contender.quantities:
-        mark = "[green]agrees[/green]" if each.agrees else "[red]DISAGREES[/red]"
+        mark = "[green]agrees[/green]" if each.agrees else "[red]DIFFERS[/red]"
         used = "" if each.used is None else f"{each.used:.0%}"
         values = ["" if v is None else f"{v:.4g}" for v in (each.reference, each.found)]
         apart = "none" if each.difference is None else f"{each.difference:.2g}"
@@ -187,7 +188,7 @@ def verdict(certificate: Certificate, contender: Contender) -> str:
     """Return the verdict on one strategy in a word or two."""
     if contender is certificate.reference:
         return "reference"
-    return "agrees" if contender.disagreement is None else "DISAGREES"
+    return "agrees" if contender.disagreement is None else "differs"
 
 
 def remarks(certificate: Certificate) -> Iterator[str]:
@@ -207,9 +208,11 @@ def remarks(certificate: Certificate) -> Iterator[str]:
             f"efficiency is images/s over (replicas x those of {certificate.reference.spec}); "
             f"replicas of {', '.join(shared)} share the cores of one machine, so they cannot scale"
         )
+    xla = certificate.controls > CONTROLS
+    way = f" and once {'without' if certificate.config.jit == 'on' else 'with'} XLA" if xla else ""
     yield (
-        f"limits: {certificate.controls} control runs of {certificate.reference.spec} with "
-        f"examples permuted inside each batch; {certificate.steps} steps; scenes of "
+        f"limits from {certificate.controls} control runs of {certificate.reference.spec}, with "
+        f"examples permuted inside each batch{way}; {certificate.steps} steps on scenes of "
         f"{certificate.data.source}"
     )
 

@@ -76,6 +76,32 @@ def growing(image_shape: tuple[int, int, int]) -> keras.Model:
     return tiny(image_shape, Growing())
 
 
+def restless(image_shape: tuple[int, int, int]) -> keras.Model:
+    return tiny(image_shape, Restless())
+
+
+class Restless(keras.layers.Layer):
+    """Draws at random whatever its rate."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rate = 0.5
+        self.seeds = keras.random.SeedGenerator(1)
+
+    def call(self, x: Any, *, training: bool = False) -> Any:
+        return x + keras.random.normal(keras.ops.shape(x), seed=self.seeds) if training else x
+
+
+def centred(image_shape: tuple[int, int, int]) -> keras.Model:
+    """Subtract what a part of the batch has in common: a fault as soon as there are two parts."""
+    return tiny(image_shape, Centred())
+
+
+class Centred(keras.layers.Layer):
+    def call(self, x: Any, *, training: bool = False) -> Any:
+        return x - keras.ops.mean(x, axis=0, keepdims=True) if training else x
+
+
 class Growing(keras.layers.Layer):
     def build(self, _shape: Any) -> None:
         self.scale = self.add_weight(shape=(), initializer="ones", trainable=False)
