@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from harness.certificate import Certificate, certificates
 from harness.cmd_lines import sweep_command
 from harness.console import note, say, waiting
 from harness.errors import StoreError, UsageError
@@ -68,10 +69,20 @@ def report(
             title=title,
             importances={name: _importances(plan, records) for name, plan in plans.items()},
             commands={name: _command(plan, records) for name, plan in plans.items()},
+            certificates=_certificates(store),
         )
     note(f"report: {written.path}")
     with Tracker(uri, store, experiment=experiment, notify=say) as tracker:
         tracker.log_report(folder, sweep=names[0] if len(names) == 1 else None)
+
+
+def _certificates(store: Store) -> list[Certificate]:
+    """Return the certificates in the output folder; a damaged one costs no report."""
+    try:
+        return list(certificates(store.certificates))
+    except StoreError as error:
+        say(f"The report leaves out the certificates: {error}")
+        return []
 
 
 class _Library:

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.certificate import Certificate
 from harness.record import METRICS, DataIdentity
 from reports.appendix import appendix_lines
+from reports.certificates import certificate_lines
 from reports.compare import Comparison, Table, data_values
 from reports.contenders import Contender
 from reports.evidence import IMAGE_MEASURES
@@ -86,6 +88,7 @@ def render(
     title: str,
     gallery: Gallery,
     commands: Mapping[str, str] | None = None,
+    certificates: Sequence[Certificate] = (),
     made_at: str | None = None,
 ) -> str:
     """Return the report as Markdown text.
@@ -95,6 +98,7 @@ def render(
         title: heading of the report.
         gallery: pictures, at paths relative to the report.
         commands: sweep name -> the command line that repeats the sweep.
+        certificates: of strategies, for the networks in the comparison.
         made_at: date for the last line; without it the text depends on the runs alone.
     """
     lines = [f"# {text(title)}", "", *summary_lines(comparison)]
@@ -108,6 +112,7 @@ def render(
         lines += _pictures(_at(gallery.searches, place))
     if gallery.networks:
         lines += ["## Networks", "", *_pictures(gallery.networks)]
+    lines += certificate_lines(certificates)
     lines += appendix_lines(comparison)
     if made_at is not None:
         lines += [f"Made at {text(made_at)}.", ""]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.certificate import Certificate
 from harness.errors import StoreError
 from harness.record import RunRecord
 from harness.store import file_digest, write_atomically
@@ -46,6 +47,7 @@ def publish(
     title: str,
     importances: Mapping[str, Mapping[str, float]] | None = None,
     commands: Mapping[str, str] | None = None,
+    certificates: Sequence[Certificate] = (),
     made_at: str | None = None,
 ) -> PublishedReport:
     """Compare runs and write the report; an older report in the folder is replaced.
@@ -58,6 +60,7 @@ def publish(
         title: heading of the report.
         importances: sweep name -> field -> share of the score's variance that it explains.
         commands: sweep name -> the command line that repeats the sweep.
+        certificates: of strategies; those of networks that no run trained are left out.
         made_at: date to write into the report; without it none is written.
 
     Raises:
@@ -69,7 +72,11 @@ def publish(
     comparison = compare(evidence)
     contents: dict[str, bytes] = {}
     gallery = _drawn(choose_pictures(comparison, evidence, importances or {}), contents)
-    words = render(comparison, title=title, gallery=gallery, commands=commands, made_at=made_at)
+    trained = {each.record.config.backbone for each in evidence}
+    words = render(
+        comparison, title=title, gallery=gallery, commands=commands, made_at=made_at,
+        certificates=[each for each in certificates if each.config.backbone in trained],
+    )  # fmt: skip
     contents = {REPORT_FILE: words.encode()} | contents
     _replace(folder, old, contents)
     files = tuple(folder / name for name in contents)
