@@ -107,8 +107,8 @@ def observe(request: Request) -> Observed:
         silenced=silenced,
         data=data.identity(),
         machine=fingerprint(
-            strategy=layout.name, replicas=layout.replicas, devices=layout.devices,
-            threads=config.threads,
+            strategy=layout.name, replicas=layout.replicas, workers=layout.workers,
+            devices=layout.devices, threads=config.threads,
         ),
         **speed,
     )  # fmt: skip
@@ -221,7 +221,7 @@ class _Probe:
 
     def _scenes(self, ids: NDArray[np.int64]) -> Scenes:
         """Return what this process feeds of whole batches."""
-        return self._data.train_scenes(EPOCH, ids)
+        return self._data.train_scenes(EPOCH, self._engine.share(ids))
 
     def _predict(self, ids: NDArray[np.int64]) -> NDArray[np.float64]:
         outputs = self._engine.predict(self._data.train_scenes(EPOCH, ids))

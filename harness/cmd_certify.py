@@ -194,8 +194,9 @@ def verdict(certificate: Certificate, contender: Contender) -> str:
 def remarks(certificate: Certificate) -> Iterator[str]:
     """Yield what a reader of the tables has to know."""
     if certificate.silenced:
+        layers = "layer" if len(certificate.silenced) == 1 else "layers"
         yield (
-            f"certified with the rates of {len(certificate.silenced)} random layers at 0 "
+            f"certified with the rates of {len(certificate.silenced)} random {layers} at 0 "
             f"({', '.join(certificate.silenced[:4])}): replicas draw other masks than one device"
         )
     shared = [
@@ -206,7 +207,7 @@ def remarks(certificate: Certificate) -> Iterator[str]:
     if shared:
         yield (
             f"efficiency is images/s over (replicas x those of {certificate.reference.spec}); "
-            f"replicas of {', '.join(shared)} share the cores of one machine, so they cannot scale"
+            f"replicas of {', '.join(shared)} share the cores of one machine, so theirs is low"
         )
     xla = certificate.controls > CONTROLS
     way = f" and once {'without' if certificate.config.jit == 'on' else 'with'} XLA" if xla else ""
@@ -226,7 +227,7 @@ def _conclude(certificate: Certificate) -> None:
     found = certificate.first_disagreement()
     if found is None:
         names = ", ".join(each.spec for each in certificate.contenders)
-        note(f"certified: {names} train as {certificate.reference.spec} does")
+        note(f"certified against {certificate.reference.spec}: {names}")
         return
     contender, quantity = found
     raise BenchError(refusal(certificate, contender, quantity))

@@ -12,6 +12,8 @@ import pytest
 import tensorflow as tf
 from nets import model
 
+from harness.certify_processes import observe
+from harness.contender_specs import parse_specs
 from harness.errors import UsageError
 from harness.replica_layers import SEED_STEP, check_jit, random_layers, share_batches
 from harness.strategy import open_layout
@@ -84,13 +86,27 @@ def test_keras_alone_gives_all_replicas_the_same_draw() -> None:
     assert np.array_equal(one, two)
 
 
+@pytest.mark.slow
+def test_replicas_of_several_processes_follow_the_same_rule() -> None:
+    _, workers = parse_specs("cpu,multiworker:2", gpus=0)
+    seen = observe(workers, {}, gpus=0, probe="drawing_worker:tell")
+    for count in range(2):
+        for replica, worker in enumerate(seen):
+            assert (worker.path.outputs[count] > 0).tolist() == kept_by_rule(replica, count)
+
+
 def test_the_rule_of_the_seeds_is_the_documented_one() -> None:
     draw = drawing(lambda: keras.layers.Dropout(0.5, seed=11))
     for count in range(2):
         for replica, y in enumerate(draw()[:2]):
-            seed = [(11 + replica * SEED_STEP) % (2**31 - 2), count]  # as Keras makes it 32 bits
-            kept = np.asarray(tf.random.stateless_uniform((1, WIDTH), seed)) >= 0.5
-            assert (y > 0).tolist() == kept.tolist()
+            assert (y[0] > 0).tolist() == kept_by_rule(replica, count)
+
+
+def kept_by_rule(replica: int, count: int) -> list[bool]:
+    """Return which of the features a replica keeps in its draw of that number, by seed 11."""
+    seed = [(11 + replica * SEED_STEP) % (2**31 - 2), count]  # as Keras makes it 32 bits
+    kept = np.asarray(tf.random.stateless_uniform((WIDTH,), seed)) >= 0.5
+    return [bool(each) for each in kept]
 
 
 def test_random_layers_are_found_however_deep() -> None:
