@@ -29,10 +29,11 @@ from scipy import stats
 
 from harness.config import RunConfig
 from harness.data import Data, load
+from harness.draft import Identity
 from harness.evaluate import evaluate
 from harness.model import blueprint, build
 from harness.predictions import Predictions
-from harness.run import Identity, execute
+from harness.run import execute
 from harness.store import Store
 
 CONTENDERS = ("bench", "fit", "fit-all")

@@ -173,7 +173,8 @@ def _trained(
     shelf: Shelf | None,
 ) -> RunRecord:
     """Train and evaluate, or go on with the run of `shelf`; tell the screen and the tracker."""
-    from harness.run import Identity, Watch, execute
+    from harness.draft import Identity
+    from harness.run import Watch, execute
 
     run_id = shelf.run_id if shelf else new_run_id(config)
     with RunProgress() as progress:

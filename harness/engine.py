@@ -1,12 +1,7 @@
-"""The one train loop for every strategy.
+"""The one train loop for every strategy: a compiled network, fed with scenes, again and again.
 
-Keras's `fit` fails under several strategies and is no neutral stopwatch, so the loop is written
-out: several steps in one graph call, the learning rate of each step and the loss weights as inputs
-(one trace serves every trial of a backbone), each replica's loss divided by the global batch (the
-optimizer then sums gradients over replicas by itself; reducing them by hand would double them).
-
-XLA compiles loss and gradients only. With the update inside, two replicas fail, because a
-compiled function may not touch the variables of another device.
+Keras's `fit` fails under several strategies and is no neutral stopwatch. What runs as a graph
+stands in `harness.train_step`; here scenes are cut into steps and replicas for it.
 """
 
 from __future__ import annotations
@@ -23,23 +18,14 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from harness import graph_boxes
 from harness.config import BoxLoss
-from harness.loss_scale import LossScale, overflows
+from harness.loss_scale import LossScale
 from harness.model import Blueprint, Network, build, facts
 from harness.record import Measure, ModelFacts
 from harness.replica_layers import check_jit, share_batches
 from harness.scenes import Scenes
 from harness.strategy import Layout
-
-TRAIN_METRICS = (
-    "train_loss",
-    "train_cross_entropy",
-    "train_box_mse",
-    "train_accuracy",
-    "train_mean_iou",
-)
-"""What a training step sums over its examples, in this order."""
+from harness.train_step import TRAIN_METRICS, predict_function, train_function
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,8 +99,8 @@ class Engine:
             self.optimizer.build(self.model.trainable_variables)
             half = key.blueprint.precision == "mixed_float16"
             self.loss_scale = LossScale(self.optimizer) if half else None
-        self._train_call = _train_function(self)
-        self._predict_call = _predict_function(self)
+        self._train_call = train_function(self)
+        self._predict_call = predict_function(self)
 
     @property
     def updates(self) -> int:
@@ -311,135 +297,6 @@ class Engine:
 class _Chunk:
     tensors: tuple[Any, ...]
     images: int
-
-
-def _train_function(engine: Engine) -> Any:
-    """Return the graph call: up to `steps_per_call` steps, sums of `TRAIN_METRICS` float64."""
-    layout, optimizer = engine.layout, engine.optimizer
-    scale = engine.loss_scale
-    take_step = _scaled_step(engine, scale) if scale else _plain_step(engine)
-
-    def train_call(
-        images: Any, labels: Any, boxes: Any, steps: Any, weights: Any, rates: Any
-    ) -> Any:
-        # Exact in float64, so that the sums do not depend on the number of steps in a call.
-        total = _each(layout, lambda _: tf.zeros(len(TRAIN_METRICS), tf.float64), labels)
-        for step in tf.range(steps):
-            # Outside of the replicas: there it would be one assignment for each of them.
-            optimizer.learning_rate.assign(rates[step])
-            # Cut out here: to a TPU goes what is named as an input, and all of it, at each step.
-            batch = [_each(layout, lambda x, k=step: x[k], x) for x in (images, labels, boxes)]
-            sums = take_step(*batch, weights)
-            total = _each(layout, lambda t, s: t + tf.cast(s, t.dtype), total, sums)
-        return layout.strategy.reduce("SUM", total, axis=None)
-
-    return tf.function(train_call)
-
-
-def _plain_step(engine: Engine) -> Any:
-    """Return the function that takes a step in all replicas and returns the sums of each."""
-    replica_step = _step_function(engine)
-    return lambda *args: engine.layout.strategy.run(replica_step, args=args)
-
-
-def _scaled_step(engine: Engine, loss_scale: LossScale) -> Any:
-    """Return what `_plain_step` does, with a scaled loss: all replicas update, or none does."""
-    strategy, model = engine.layout.strategy, engine.model
-    gradients = _gradient_function(engine)
-
-    def replica_gradients(images: Any, labels: Any, boxes: Any, weights: Any, scale: Any) -> Any:
-        sums, grads = gradients(images, labels, boxes, weights, scale)
-        return sums, grads, overflows(grads)
-
-    def replica_update(grads: Any, scale: Any) -> None:
-        unscaled = [g if g is None else tf.convert_to_tensor(g) / scale for g in grads]
-        engine.optimizer.apply(unscaled, model.trainable_variables)
-
-    def take_step(*args: Any) -> Any:
-        scale = loss_scale.value
-        sums, grads, bad = strategy.run(replica_gradients, args=(*args, scale))
-        finite = tf.equal(strategy.reduce("SUM", bad, axis=None), 0)
-
-        def update() -> Any:
-            strategy.run(replica_update, args=(grads, scale))
-            return finite
-
-        # Outside of the replicas: an update sums gradients over them, which no branch inside may.
-        tf.cond(finite, update, lambda: finite)
-        loss_scale.note(finite)
-        return sums
-
-    return take_step
-
-
-def _each(layout: Layout, function: Callable[..., Any], *values: Any) -> Any:
-    """Apply a function to the parts of distributed values, replica by replica on its device."""
-    parts = [tf.nest.flatten(value, expand_composites=True) for value in values]
-    results = []
-    for place, *part in zip(layout.feeds, *parts, strict=True):
-        with tf.device(place):
-            results.append(function(*part))
-    return tf.nest.pack_sequence_as(values[0], results, expand_composites=True)
-
-
-def _step_function(engine: Engine) -> Any:
-    """Return the function that takes one step with one replica's batch, to metric sums."""
-    model, optimizer = engine.model, engine.optimizer
-    gradients = _gradient_function(engine)
-
-    def replica_step(images: Any, labels: Any, boxes: Any, weights: Any) -> Any:
-        sums, grads = gradients(images, labels, boxes, weights)
-        optimizer.apply(grads, model.trainable_variables)
-        return sums
-
-    return replica_step
-
-
-def _gradient_function(engine: Engine) -> Any:
-    """Return the function from one replica's batch to metric sums and gradients.
-
-    Given a scale, the gradients are those of the loss times it; the sums stay as they are.
-    """
-    model, key = engine.model, engine.key
-    shape = (key.replica_batch, *key.blueprint.image_shape[:2])
-
-    def gradients(images: Any, labels: Any, boxes: Any, weights: Any, scale: Any = None) -> Any:
-        images = tf.ensure_shape(images, shape)
-        with tf.GradientTape() as tape:
-            probabilities, predicted = model(_pixels(images), training=True)
-            entropy = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
-            box_loss = graph_boxes.box_loss(key.box_loss, boxes, predicted)
-            losses = weights[0] * entropy + weights[1] * box_loss
-            # What layers add by themselves, such as weight decay, counts once, not per replica.
-            added = tf.add_n(model.losses) / engine.layout.replicas if model.losses else 0.0
-            loss = tf.reduce_sum(losses) / engine.global_batch + added
-            if scale is not None:
-                loss *= scale
-        grads = tape.gradient(loss, model.trainable_variables)
-        correct = tf.cast(tf.equal(tf.argmax(probabilities, 1, tf.int32), labels), tf.float32)
-        error = graph_boxes.squared_error(boxes, predicted)
-        columns = (losses, entropy, error, correct, graph_boxes.iou(boxes, predicted))
-        return tf.stack([tf.reduce_sum(column) for column in columns]), grads
-
-    return tf.function(gradients, jit_compile=True) if key.jit else gradients
-
-
-def _predict_function(engine: Engine) -> Any:
-    """Return the graph call from one global batch to probabilities and boxes in its order."""
-    strategy, model = engine.layout.strategy, engine.model
-
-    def forward(images: Any) -> Any:
-        return tuple(model(_pixels(images), training=False))
-
-    def predict_call(images: Any) -> Any:
-        return [strategy.gather(part, axis=0) for part in strategy.run(forward, args=(images,))]
-
-    return tf.function(predict_call)
-
-
-def _pixels(images: Any) -> Any:
-    """Turn uint8 `[n, h, w]` into float32 `[n, h, w, 1]` in [0, 1]."""
-    return tf.cast(images, tf.float32)[..., tf.newaxis] / 255.0
 
 
 def _copies(replicas: Sequence[Any]) -> NDArray[Any]:

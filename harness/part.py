@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.config import RunConfig
+from harness.draft import Identity
 from harness.record import EpochPoint
-from harness.run import Identity, Watch, execute
+from harness.run import Watch, execute
 from harness.store import Store
 
 SYMPTOMS = ("UnavailableError", "AbortedError", "CancelledError", "DeadlineExceededError")

@@ -15,8 +15,9 @@ import numpy as np
 from nets import cut, plan, scenes
 
 from harness.config import RunConfig
+from harness.draft import Identity
 from harness.engine import TRAIN_METRICS, Engine, EngineKey, Objective
-from harness.run import Identity, execute
+from harness.run import execute
 from harness.scenes import Scenes
 from harness.store import Store
 from harness.strategy import Layout, open_layout

@@ -17,6 +17,7 @@ import pytest
 import tensorflow as tf
 
 from harness import engine as engine_module
+from harness import train_step
 from harness.agreement import evaluation_sizes
 from harness.certify_probe import Request, observe
 from harness.config import RunConfig
@@ -101,9 +102,9 @@ def reduced_twice(engine: Any, original: Callable[..., Any]) -> Any:
 
 @pytest.mark.parametrize("fault", [summed_means, reduced_twice])
 def test_faults_of_the_gradient_are_found(fault: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = engine_module._gradient_function
+    original = train_step.gradient_function
     monkeypatch.setattr(
-        engine_module, "_gradient_function", functools.partial(fault, original=original)
+        train_step, "gradient_function", functools.partial(fault, original=original)
     )
     assert disagreement("nets:fused") == "first gradient norm"
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from nets import cut, model, plan, scenes
 
-from harness import engine as engine_module
+from harness import train_step
 from harness.boxes import iou
 from harness.config import BoxLoss, RunConfig
 from harness.engine import TRAIN_METRICS, Engine, EngineKey, Objective
@@ -110,7 +110,7 @@ def test_weight_decay_of_a_backbone_is_minimised_too() -> None:
 def gradients(tested: Engine, some: Scenes, class_weight: float, box_weight: float) -> Any:
     weights = np.array([class_weight, box_weight], np.float32)
     labels = some.labels.astype(np.int32)
-    function = engine_module._gradient_function(tested)
+    function = train_step.gradient_function(tested)
     sums, found = function(some.images, labels, some.boxes, weights)
     names = [v.path for v in tested.model.trainable_variables]
     return sums.numpy(), dict(zip(names, [g.numpy() for g in found], strict=True))

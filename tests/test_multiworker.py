@@ -18,9 +18,10 @@ import numpy as np
 import pytest
 from one_worker import BATCH, PREDICTED, RUN, STEPS, engine, trained
 
+from harness.draft import Identity
 from harness.predictions import Predictions
 from harness.record import RunRecord
-from harness.run import Identity, execute
+from harness.run import execute
 from harness.store import Store
 from harness.strategy import Layout, open_layout
 

@@ -20,13 +20,14 @@ import pytest
 from harness import checkpoint, engines
 from harness.config import RunConfig
 from harness.data import load
+from harness.draft import Identity
 from harness.errors import InterruptedRun, StoreError
 from harness.evaluate import evaluate
 from harness.jit_choice import JitChoice
 from harness.mnist import IDX_FILES
 from harness.predictions import Examples, Predictions
 from harness.record import METRICS, QUALITY, EpochPoint, Measure, Role, RunRecord
-from harness.run import Identity, Watch, execute, work
+from harness.run import Watch, execute, work
 from harness.run_id import new_run_id
 from harness.store import RECORD_FILE, Store, file_digest
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 from nets import cut, plan, scenes
 from tensorflow.python.tpu.tpu_system_metadata import TPUSystemMetadata
 
-from harness import engine as engine_module
+from harness import train_step
 from harness.engine import Engine, EngineKey, Objective
 from harness.errors import DeviceError
 from harness.strategy import Layout, open_layout
@@ -164,7 +164,7 @@ def alone(backbone: str) -> Engine:
 def test_the_whole_step_compiles_under_xla(backbone: str) -> None:
     # As a TPU compiles it, the update included; elsewhere only loss and gradients are compiled.
     tested = alone(backbone)
-    step = tf.function(engine_module._step_function(tested), jit_compile=True)
+    step = tf.function(train_step.step_function(tested), jit_compile=True)
     tested.reset(7)
     tested.optimizer.learning_rate.assign(1e-2)
     found = []

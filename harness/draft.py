@@ -1,0 +1,99 @@
+"""What is known so far of a run that has not ended: the draft of its record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from time import perf_counter
+
+from harness.checkpoint import Checkpoint
+from harness.config import RunConfig
+from harness.data import Data
+from harness.record import EpochPoint, Machine, Measure, ModelFacts, Role, RunRecord, Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Which run this is, beside its configuration."""
+
+    run_id: str
+    role: Role = "run"
+    sweep: str | None = None
+    trial: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """How a run ended.
+
+    Attributes:
+        final: whether going on from a checkpoint would only end it so again.
+    """
+
+    status: Status
+    reason: str | None = None
+    traceback: str | None = None
+    final: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class Draft:
+    """What is known so far of a run that has not ended."""
+
+    config: RunConfig
+    identity: Identity
+    started_at: str
+    start_s: float
+    machine: Machine | None = None
+    model: ModelFacts | None = None
+    data: Data | None = None
+    history: list[EpochPoint] = field(default_factory=list)
+    measures: dict[str, Measure] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    resumed_after: tuple[int, ...] = ()
+
+    @property
+    def named_config(self) -> RunConfig:
+        """Return the configuration with the data set that "auto" chose."""
+        return replace(self.config, dataset=self.data.source) if self.data else self.config
+
+    def record(self, end: End) -> RunRecord:
+        """Return the record of the run, were it to end now."""
+        data, identity = self.data, self.identity
+        return RunRecord(
+            run_id=identity.run_id,
+            role=identity.role,
+            sweep=identity.sweep,
+            trial=identity.trial,
+            config=self.named_config,
+            status=end.status,
+            reason=end.reason,
+            traceback=end.traceback,
+            started_at=self.started_at,
+            duration_s=round(perf_counter() - self.start_s, 3),
+            data=data.identity() if data else None,
+            machine=self.machine,
+            model=self.model,
+            history=tuple(self.history),
+            measures=dict(self.measures),
+            files=dict(self.files),
+            resumed_after=self.resumed_after,
+        )
+
+    def note_speed(self) -> None:
+        """Set the throughput measured so far: total images over total time, a sample an epoch."""
+        images = sum(point.images for point in self.history)
+        seconds = sum(point.train_s for point in self.history)
+        self.measures["images_per_s"] = Measure(
+            value=images / seconds,
+            samples=tuple(point.images / point.train_s for point in self.history),
+        )
+
+    def continues(self, saved: Checkpoint) -> None:
+        """Take over what an earlier attempt measured, but for its epochs."""
+        before = saved.record
+        self.started_at = before.started_at
+        self.start_s -= before.duration_s
+        self.resumed_after = (*before.resumed_after, saved.epoch)
+        compiled = before.measures.get("compile_s")
+        if compiled and compiled.value is not None:
+            self.measures["compile_s"] = compiled

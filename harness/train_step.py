@@ -1,0 +1,163 @@
+"""What a training step and a prediction are, as graph functions over all replicas.
+
+Several steps go into one graph call, with the learning rate of each step and the loss weights as
+inputs: one trace serves every trial of a backbone. Each replica's loss is divided by the global
+batch; the optimizer then sums gradients over replicas by itself, and reducing them by hand would
+double them.
+
+XLA compiles loss and gradients only. With the update inside, two replicas fail, because a
+compiled function may not touch the variables of another device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import keras
+import tensorflow as tf
+
+from harness import graph_boxes
+from harness.loss_scale import LossScale, overflows
+from harness.strategy import Layout
+
+if TYPE_CHECKING:
+    from harness.engine import Engine
+
+TRAIN_METRICS = (
+    "train_loss",
+    "train_cross_entropy",
+    "train_box_mse",
+    "train_accuracy",
+    "train_mean_iou",
+)
+"""What a training step sums over its examples, in this order."""
+
+
+def train_function(engine: Engine) -> Any:
+    """Return the graph call: up to `steps_per_call` steps, sums of `TRAIN_METRICS` float64."""
+    layout, optimizer = engine.layout, engine.optimizer
+    scale = engine.loss_scale
+    take_step = _scaled_step(engine, scale) if scale else _plain_step(engine)
+
+    def train_call(
+        images: Any, labels: Any, boxes: Any, steps: Any, weights: Any, rates: Any
+    ) -> Any:
+        # Exact in float64, so that the sums do not depend on the number of steps in a call.
+        total = _each(layout, lambda _: tf.zeros(len(TRAIN_METRICS), tf.float64), labels)
+        for step in tf.range(steps):
+            # Outside of the replicas: there it would be one assignment for each of them.
+            optimizer.learning_rate.assign(rates[step])
+            # Cut out here: to a TPU goes what is named as an input, and all of it, at each step.
+            batch = [_each(layout, lambda x, k=step: x[k], x) for x in (images, labels, boxes)]
+            sums = take_step(*batch, weights)
+            total = _each(layout, lambda t, s: t + tf.cast(s, t.dtype), total, sums)
+        return layout.strategy.reduce("SUM", total, axis=None)
+
+    return tf.function(train_call)
+
+
+def _plain_step(engine: Engine) -> Any:
+    """Return the function that takes a step in all replicas and returns the sums of each."""
+    replica_step = step_function(engine)
+    return lambda *args: engine.layout.strategy.run(replica_step, args=args)
+
+
+def _scaled_step(engine: Engine, loss_scale: LossScale) -> Any:
+    """Return what `_plain_step` does, with a scaled loss: all replicas update, or none does."""
+    strategy, model = engine.layout.strategy, engine.model
+    gradients = gradient_function(engine)
+
+    def replica_gradients(images: Any, labels: Any, boxes: Any, weights: Any, scale: Any) -> Any:
+        sums, grads = gradients(images, labels, boxes, weights, scale)
+        return sums, grads, overflows(grads)
+
+    def replica_update(grads: Any, scale: Any) -> None:
+        unscaled = [g if g is None else tf.convert_to_tensor(g) / scale for g in grads]
+        engine.optimizer.apply(unscaled, model.trainable_variables)
+
+    def take_step(*args: Any) -> Any:
+        scale = loss_scale.value
+        sums, grads, bad = strategy.run(replica_gradients, args=(*args, scale))
+        finite = tf.equal(strategy.reduce("SUM", bad, axis=None), 0)
+
+        def update() -> Any:
+            strategy.run(replica_update, args=(grads, scale))
+            return finite
+
+        # Outside of the replicas: an update sums gradients over them, which no branch inside may.
+        tf.cond(finite, update, lambda: finite)
+        loss_scale.note(finite)
+        return sums
+
+    return take_step
+
+
+def _each(layout: Layout, function: Callable[..., Any], *values: Any) -> Any:
+    """Apply a function to the parts of distributed values, replica by replica on its device."""
+    parts = [tf.nest.flatten(value, expand_composites=True) for value in values]
+    results = []
+    for place, *part in zip(layout.feeds, *parts, strict=True):
+        with tf.device(place):
+            results.append(function(*part))
+    return tf.nest.pack_sequence_as(values[0], results, expand_composites=True)
+
+
+def step_function(engine: Engine) -> Any:
+    """Return the function that takes one step with one replica's batch, to metric sums."""
+    model, optimizer = engine.model, engine.optimizer
+    gradients = gradient_function(engine)
+
+    def replica_step(images: Any, labels: Any, boxes: Any, weights: Any) -> Any:
+        sums, grads = gradients(images, labels, boxes, weights)
+        optimizer.apply(grads, model.trainable_variables)
+        return sums
+
+    return replica_step
+
+
+def gradient_function(engine: Engine) -> Any:
+    """Return the function from one replica's batch to metric sums and gradients.
+
+    Given a scale, the gradients are those of the loss times it; the sums stay as they are.
+    """
+    model, key = engine.model, engine.key
+    shape = (key.replica_batch, *key.blueprint.image_shape[:2])
+
+    def gradients(images: Any, labels: Any, boxes: Any, weights: Any, scale: Any = None) -> Any:
+        images = tf.ensure_shape(images, shape)
+        with tf.GradientTape() as tape:
+            probabilities, predicted = model(_pixels(images), training=True)
+            entropy = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
+            box_loss = graph_boxes.box_loss(key.box_loss, boxes, predicted)
+            losses = weights[0] * entropy + weights[1] * box_loss
+            # What layers add by themselves, such as weight decay, counts once, not per replica.
+            added = tf.add_n(model.losses) / engine.layout.replicas if model.losses else 0.0
+            loss = tf.reduce_sum(losses) / engine.global_batch + added
+            if scale is not None:
+                loss *= scale
+        grads = tape.gradient(loss, model.trainable_variables)
+        correct = tf.cast(tf.equal(tf.argmax(probabilities, 1, tf.int32), labels), tf.float32)
+        error = graph_boxes.squared_error(boxes, predicted)
+        columns = (losses, entropy, error, correct, graph_boxes.iou(boxes, predicted))
+        return tf.stack([tf.reduce_sum(column) for column in columns]), grads
+
+    return tf.function(gradients, jit_compile=True) if key.jit else gradients
+
+
+def predict_function(engine: Engine) -> Any:
+    """Return the graph call from one global batch to probabilities and boxes in its order."""
+    strategy, model = engine.layout.strategy, engine.model
+
+    def forward(images: Any) -> Any:
+        return tuple(model(_pixels(images), training=False))
+
+    def predict_call(images: Any) -> Any:
+        return [strategy.gather(part, axis=0) for part in strategy.run(forward, args=(images,))]
+
+    return tf.function(predict_call)
+
+
+def _pixels(images: Any) -> Any:
+    """Turn uint8 `[n, h, w]` into float32 `[n, h, w, 1]` in [0, 1]."""
+    return tf.cast(images, tf.float32)[..., tf.newaxis] / 255.0
