@@ -18,29 +18,13 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from harness.config import BoxLoss
 from harness.loss_scale import LossScale
-from harness.model import Blueprint, Network, build, facts
+from harness.model import Network, build, facts
 from harness.record import Measure, ModelFacts
 from harness.replica_layers import check_jit, share_batches
 from harness.scenes import Scenes
 from harness.strategy import Layout
-from harness.train_step import TRAIN_METRICS, predict_function, train_function
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineKey:
-    """What an engine is built and compiled for; runs with equal keys share one.
-
-    Attributes:
-        replica_batch: images per replica and step.
-    """
-
-    blueprint: Blueprint
-    replica_batch: int
-    steps_per_call: int
-    jit: bool = False
-    box_loss: BoxLoss = "mse"
+from harness.train_step import TRAIN_METRICS, EngineKey, predict_function, train_function
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

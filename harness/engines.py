@@ -13,12 +13,13 @@ import sys
 from harness.config import RunConfig
 from harness.data import Data
 from harness.devices import replica_batch
-from harness.engine import Engine, EngineKey
+from harness.engine import Engine
 from harness.errors import BenchError, UsageError
 from harness.jit_choice import JitChoice, choose, compiled
 from harness.model import blueprint
 from harness.record import Measure
 from harness.strategy import Layout, open_layout
+from harness.train_step import EngineKey
 
 
 def open_devices(config: RunConfig) -> Layout:

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from harness.engine import Engine, EngineKey, Objective
+from harness.engine import Engine, Objective
 from harness.errors import BenchError, PluginError
 from harness.plain_words import in_words
 from harness.record import Measure, RunRecord
 from harness.strategy import Layout
+from harness.train_step import EngineKey
 
 ROUNDS = 5
 """Times that each variant is timed, taking turns: a machine that slows down slows both."""

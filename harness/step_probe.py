@@ -12,7 +12,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from harness.config import RunConfig
-from harness.engine import Engine, EngineKey
+from harness.engine import Engine
 from harness.engines import open_devices
 from harness.errors import BenchError
 from harness.machine import peak_rss_mib
@@ -23,6 +23,7 @@ from harness.record import Measure
 from harness.scenes import CANVAS_PX
 from harness.step_memory import StepMemory, absent
 from harness.strategy import Layout
+from harness.train_step import EngineKey
 
 _RESET_PEAK = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")

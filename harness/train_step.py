@@ -12,17 +12,17 @@ compiled function may not touch the variables of another device.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import keras
 import tensorflow as tf
 
 from harness import graph_boxes
+from harness.config import BoxLoss
 from harness.loss_scale import LossScale, overflows
+from harness.model import Blueprint
 from harness.strategy import Layout
-
-if TYPE_CHECKING:
-    from harness.engine import Engine
 
 TRAIN_METRICS = (
     "train_loss",
@@ -34,7 +34,41 @@ TRAIN_METRICS = (
 """What a training step sums over its examples, in this order."""
 
 
-def train_function(engine: Engine) -> Any:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineKey:
+    """What an engine is built and compiled for; runs with equal keys share one.
+
+    Attributes:
+        replica_batch: images per replica and step.
+    """
+
+    blueprint: Blueprint
+    replica_batch: int
+    steps_per_call: int
+    jit: bool = False
+    box_loss: BoxLoss = "mse"
+
+
+class Parts(Protocol):
+    """What the graph functions are made of; an `Engine` holds it all.
+
+    Attributes:
+        key: what it is built for.
+        layout: the open strategy.
+        model, optimizer: built under it.
+        loss_scale: of float16; None elsewhere.
+        global_batch: images per step over all replicas.
+    """
+
+    key: EngineKey
+    layout: Layout
+    model: keras.Model
+    optimizer: keras.optimizers.Optimizer
+    loss_scale: LossScale | None
+    global_batch: int
+
+
+def train_function(engine: Parts) -> Any:
     """Return the graph call: up to `steps_per_call` steps, sums of `TRAIN_METRICS` float64."""
     layout, optimizer = engine.layout, engine.optimizer
     scale = engine.loss_scale
@@ -57,13 +91,13 @@ def train_function(engine: Engine) -> Any:
     return tf.function(train_call)
 
 
-def _plain_step(engine: Engine) -> Any:
+def _plain_step(engine: Parts) -> Any:
     """Return the function that takes a step in all replicas and returns the sums of each."""
     replica_step = step_function(engine)
     return lambda *args: engine.layout.strategy.run(replica_step, args=args)
 
 
-def _scaled_step(engine: Engine, loss_scale: LossScale) -> Any:
+def _scaled_step(engine: Parts, loss_scale: LossScale) -> Any:
     """Return what `_plain_step` does, with a scaled loss: all replicas update, or none does."""
     strategy, model = engine.layout.strategy, engine.model
     gradients = gradient_function(engine)
@@ -103,7 +137,7 @@ def _each(layout: Layout, function: Callable[..., Any], *values: Any) -> Any:
     return tf.nest.pack_sequence_as(values[0], results, expand_composites=True)
 
 
-def step_function(engine: Engine) -> Any:
+def step_function(engine: Parts) -> Any:
     """Return the function that takes one step with one replica's batch, to metric sums."""
     model, optimizer = engine.model, engine.optimizer
     gradients = gradient_function(engine)
@@ -116,7 +150,7 @@ def step_function(engine: Engine) -> Any:
     return replica_step
 
 
-def gradient_function(engine: Engine) -> Any:
+def gradient_function(engine: Parts) -> Any:
     """Return the function from one replica's batch to metric sums and gradients.
 
     Given a scale, the gradients are those of the loss times it; the sums stay as they are.
@@ -145,7 +179,7 @@ def gradient_function(engine: Engine) -> Any:
     return tf.function(gradients, jit_compile=True) if key.jit else gradients
 
 
-def predict_function(engine: Engine) -> Any:
+def predict_function(engine: Parts) -> Any:
     """Return the graph call from one global batch to probabilities and boxes in its order."""
     strategy, model = engine.layout.strategy, engine.model
 

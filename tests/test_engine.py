@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from nets import cut, model, plan, scenes
 
+from harness import engine as engine_module
 from harness import train_step
 from harness.boxes import iou
 from harness.config import BoxLoss, RunConfig
@@ -394,8 +395,14 @@ def test_a_state_put_back_goes_on_as_if_nothing_had_happened(backbone: str, repl
         assert same(again.state(), end)
 
 
-def test_a_state_holds_each_replica_only_where_they_differ() -> None:
-    tested = engine("nets:normalised", replicas=2)
+def test_a_state_holds_each_replica_only_where_they_differ(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shared = engine("nets:normalised", replicas=2)
+    losses(shared, steps=2)
+    assert {len(array) for array in shared.state()} == {1}, "replicas share their averages"
+    monkeypatch.setattr(engine_module, "share_batches", lambda _model: None)
+    tested = Engine(shared.key, shared.layout)
     losses(tested, steps=2)
     variables = (*tested.model.variables, *tested.optimizer.variables)
     names = {v.path.rpartition("/")[2] for v, a in zip(variables, tested.state(), strict=True)
