@@ -35,6 +35,10 @@ FACTOR = 10.0
 """Controls and strategies round at different places: one may lose several times what another
 does. Faults are a hundred times and more."""
 
+AHEAD = 2
+"""Two paths that drift apart may cross, and a loss at the crossing says nothing of how far apart
+they are: the steps before it and the next two do."""
+
 FLOORS = {
     "first loss": 2e-6,
     "first gradient norm": 2e-5,
@@ -83,7 +87,8 @@ class Noise:
 
     Attributes:
         first: quantity of `FLOORS` -> largest difference of the controls.
-        losses: float64 `[steps]`, largest relative difference of the losses up to each step.
+        losses: float64 `[steps]`, largest relative difference of the losses up to `AHEAD` steps
+            beyond each step.
         controls: how many.
     """
 
@@ -103,10 +108,16 @@ def noise(reference: TrainPath, controls: Sequence[TrainPath]) -> Noise:
     apart = np.stack([_relative(reference.losses, control.losses) for control in controls])
     return Noise(
         first={name: max(each[name] for each in seen) for name in seen[0]},
-        # Up to a step: two paths that drift apart may cross.
-        losses=np.maximum.accumulate(apart.max(axis=0)),
+        losses=_envelope(apart.max(axis=0)),
         controls=len(controls),
     )
+
+
+def _envelope(apart: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the largest difference up to `AHEAD` steps beyond each step."""
+    so_far = np.maximum.accumulate(apart)
+    last = len(apart) - 1
+    return so_far[np.minimum(np.arange(len(apart)) + AHEAD, last)]
 
 
 def differences(reference: TrainPath, other: TrainPath) -> dict[str, float]:

@@ -86,12 +86,19 @@ def test_the_envelope_of_the_path_never_narrows() -> None:
     # Controls that cross the reference again at step 3 say nothing of how far roundings drift.
     control = moved(losses=np.array([2.0, 1.0 + 1e-3, 0.5]))
     rounding = noise(PATH, [control])
-    assert rounding.losses == pytest.approx([0, 1e-3, 1e-3])
+    assert rounding.losses == pytest.approx([1e-3, 1e-3, 1e-3])
     found = verdicts(moved(losses=np.array([2.0, 1.0, 0.5 * (1 + 9e-3)])), rounding)["loss path"]
     assert (found.agrees, found.limit) == (True, pytest.approx(1e-2))
     assert found.basis.startswith("step 3 of 3: 10 times the largest difference")
     found = verdicts(moved(losses=np.array([2.0, 1.0, 0.5 * (1 + 11e-3)])), rounding)["loss path"]
     assert not found.agrees
+
+
+def test_the_envelope_looks_two_steps_ahead() -> None:
+    reference = replace(PATH, losses=np.ones(5))
+    control = replace(PATH, losses=np.array([1.0, 1.0, 1.0, 1.1, 1.3]))
+    rounding = noise(reference, [control])
+    assert rounding.losses == pytest.approx([0, 0.1, 0.3, 0.3, 0.3])
 
 
 def test_the_path_is_judged_where_it_is_nearest_to_its_limit() -> None:
