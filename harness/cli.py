@@ -364,9 +364,9 @@ def check(names: tuple[str, ...]) -> None:
     cmd_check.check(names)
 
 
-@bench.command()
+@bench.command(cls=Sectioned)
 @click.option(
-    "--strategies", default="cpu,mirrored,multiworker", show_default=True, metavar="A,B[:N],...",
+    "--strategies", default="cpu,mirrored,multiworker", show_default=True, metavar="A,B[:N]",
     help="What to compare, the reference first: cpu, gpu, mirrored, multiworker.",
 )  # fmt: skip
 @click.option(
