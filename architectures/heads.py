@@ -11,7 +11,8 @@ from typing import Any
 
 import keras
 
-from architectures.registry import check_head, find_place
+from architectures.places import find_place
+from architectures.registry import check_head
 from architectures.soft_argmax import CentredBox, SoftArgmax
 from harness.errors import BenchError, PluginError, UsageError
 

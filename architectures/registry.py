@@ -19,10 +19,11 @@ import inspect
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from architectures.builtin import BUILTIN, HEADS, Entry
 from architectures.keras_names import KERAS_APPLICATIONS
+from architectures.places import find_place, in_words
 from harness.errors import BenchError, PluginError, UsageError, unknown_name
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class Backbone:
         except Exception as error:
             raise PluginError(
                 f"Backbone {self.name!r} must build for images of shape {image_shape}, but "
-                f"{self.location} raised {_in_words(error)}"
+                f"{self.location} raised {in_words(error)}"
             ) from error
 
 
@@ -295,36 +296,6 @@ def _load(entry: Entry) -> Backbone:
     )
 
 
-def find_place(kind: str, location: str, *, title: str = "") -> Any:
-    """Import and return the function at `package.module:function`.
-
-    Args:
-        kind: what it is to be, for messages: "backbone".
-        location: where it is.
-        title: how messages name it; by default `kind` and `location`.
-
-    Raises:
-        PluginError: its module cannot be imported, or holds no such function.
-    """
-    title = title or f"{kind.capitalize()} {location!r}"
-    advice = f"Mend the package, or choose another {kind}."
-    module, _, path = location.partition(":")
-    try:
-        target: object = importlib.import_module(module)
-        for attribute in path.split("."):
-            target = getattr(target, attribute)
-    # A script that ends in `sys.exit()` must not end bench without a word.
-    except (Exception, SystemExit) as error:
-        raise PluginError(
-            f"{title} cannot be imported from {location}: {_in_words(error)} {advice}"
-        ) from error
-    if not callable(target):
-        raise PluginError(
-            f"{title} must be a function, but {location} is {type(target).__name__}. {advice}"
-        )
-    return target
-
-
 def _check_options(name: str, taken: Collection[str], asked: Iterable[str]) -> None:
     for option in asked:
         if option not in taken:
@@ -346,9 +317,3 @@ def _refuse_duplicate(name: str, first: str, second: str) -> NoReturn:
 
 def _first_line(function: object) -> str:
     return (getattr(function, "__doc__", None) or "").strip().partition("\n")[0]
-
-
-def _in_words(error: BaseException) -> str:
-    """Return the class of an error and the first line of its text, as a sentence."""
-    text = str(error).strip().partition("\n")[0]
-    return f"{type(error).__name__}: {text.rstrip('.')}." if text else f"{type(error).__name__}."

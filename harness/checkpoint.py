@@ -232,8 +232,9 @@ def find_unfinished(
                 continue
             if _fits(shelf, store, config, data_digest, replicas, say):
                 return shelf
-        except StoreError:
-            pass  # what is wrong with another run must not stop this command
+        except StoreError as error:
+            # What is wrong with another run must not stop this command.
+            say(f"Run {shelf.run_id} is left as it is: {error}")
         shelf.release()
     return None
 

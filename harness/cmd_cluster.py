@@ -34,9 +34,10 @@ from harness.data import load
 from harness.errors import ClusterError, InterruptedRun
 from harness.handover import Receiver, hand_over
 from harness.machine import git_state, package_versions
+from harness.membership import Member
 from harness.options import check_workers, places
 from harness.record import DataIdentity, EpochPoint, RunRecord
-from harness.rendezvous import COMMIT, Chief, Facts, Inbox, Member, listen, stopped_text
+from harness.rendezvous import COMMIT, Chief, Facts, Inbox, listen, stopped_text
 from harness.run_id import new_run_id
 from harness.store import Store
 from harness.supervise import End, follow, lead

@@ -70,7 +70,7 @@ class RunWriter:
         """
         runs = list(self.search(**{names.RUN_ID: key, names.STORE: self._store_id}))
         for double in runs[1:]:
-            self._client.delete_run(double.info.run_id)
+            self._discard(double)
         return runs[0] if runs else None
 
     def search(self, *, status: str | None = None, **tags: str) -> Iterator[Run]:
@@ -121,7 +121,7 @@ class RunWriter:
             return
         old = self.find(run_id)
         if old is not None:
-            self._client.delete_run(old.info.run_id)
+            self._discard(old)
         tags = names.begin_tags(run_id, role, sweep, trial, config)
         name = names.run_name(role, trial, config)
         params = names.params(config.to_json())
@@ -248,7 +248,7 @@ class RunWriter:
                 self._client.log_batch(run.info.run_id, params=_params(config))
                 steps = frozenset(mark.step for mark in sent)
                 return run.info.run_id, steps, run.info.start_time
-            self._client.delete_run(run.info.run_id)
+            self._discard(run)
         tags = names.begin_tags(
             record.run_id, record.role, record.sweep, record.trial, record.config
         )
@@ -285,6 +285,12 @@ class RunWriter:
             "mlflow.source.name": "bench sweep",
         }
         return self._create(f"sweep {name}", tags, sweep_params(manifest), None, _now_ms())
+
+    def _discard(self, run: Run) -> None:
+        """Put a run into MLflow's trash, ended: nothing reads RUNNING there either."""
+        if run.info.status == "RUNNING":
+            self._client.set_terminated(run.info.run_id, "KILLED")
+        self._client.delete_run(run.info.run_id)
 
     def _log_data(self, run_id: str, data: DataIdentity) -> None:
         """Log what was looked at.

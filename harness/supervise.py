@@ -22,8 +22,9 @@ from typing import Any, Protocol, get_args
 
 from harness.child import Child
 from harness.cluster import Cluster
+from harness.membership import Member
 from harness.record import Status
-from harness.rendezvous import Chief, Inbox, Lost, Member, Said, lost_text, stopped_text
+from harness.rendezvous import Chief, Inbox, Lost, Said, lost_text, stopped_text
 
 SYMPTOM_S = 20.0
 """How long a failed connection of TensorFlow waits for its cause: five seconds more than the

@@ -10,7 +10,8 @@ import pytest
 
 from harness.cluster import Address, Cluster
 from harness.errors import ClusterError, InterruptedRun, UsageError
-from harness.rendezvous import Chief, Lost, Member, Said, difference, listen
+from harness.membership import Member
+from harness.rendezvous import Chief, Lost, Said, difference, listen
 from harness.wire import MAX_LINE_BYTES
 
 FACTS = {"locbench": "1", "tensorflow": "2.21", "epochs": 3, "width": None, "data": "abc"}

@@ -223,6 +223,10 @@ def test_a_run_begun_again_is_a_new_run(store: Store, tracker: Tracker) -> None:
     run = runs_of(store)["r1"]
     assert run.info.status == "RUNNING"
     assert steps(store, run, "epoch/validation_score") == [(1, 0.1)]
+    client = open_client(f"sqlite:///{store.root / 'mlflow.db'}")
+    deleted_only = 2  # mlflow.entities.ViewType, see the imports
+    thrown_away = client.search_runs([run.info.experiment_id], run_view_type=deleted_only)
+    assert [old.info.status for old in thrown_away] == ["KILLED"]
 
 
 def test_the_parent_tells_the_story_of_the_sweep(store: Store, tracker: Tracker) -> None:

@@ -16,7 +16,8 @@ from typing import Any
 from harness.child import Child
 from harness.cluster import control_address, read_cluster
 from harness.errors import BenchError, InterruptedRun
-from harness.rendezvous import Chief, Inbox, Member, listen
+from harness.membership import Member
+from harness.rendezvous import Chief, Inbox, listen
 from harness.supervise import End, follow, lead
 
 EXITS = {"finished": 0, "failed": 1, "interrupted": InterruptedRun.exit_code}
