@@ -194,8 +194,9 @@ def sweep(context: click.Context, /, **values: Any) -> None:
     request = cmd_sweep.Request(
         trials=values["trials"], name=values["name"], search=tuple(values["search"]),
         trial_epochs=values["trial_epochs"], trial_examples=values["trial_examples"],
-        final_seeds=values["final_seeds"], sampler=values["sampler"], pruner=values["pruner"],
-        workers=values["workers"], report=values["report"],
+        final_seeds=values["final_seeds"], objectives=tuple(values["objectives"]),
+        sampler=values["sampler"], pruner=values["pruner"], workers=values["workers"],
+        report=values["report"],
     )  # fmt: skip
     cmd_sweep.sweep(config, request, chosen=given(context), **_places(values))
 

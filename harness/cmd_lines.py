@@ -6,6 +6,7 @@ import dataclasses
 import shlex
 
 from harness.config import RunConfig, knobs
+from harness.sweep_options import OBJECTIVES, PRUNER
 from reports.commands import run_command
 from sweeps.plan import SweepPlan
 from sweeps.sampler import TrialRow
@@ -31,9 +32,13 @@ def sweep_command(plan: SweepPlan, trials: int) -> str:
     for axis in plan.space.axes:
         if axis not in DEFAULT_SPACE.axes:
             words += ["--search", axis_text(axis)]
+    if plan.objectives != OBJECTIVES:
+        for name in plan.objectives:
+            words += ["--objective", name]
+    pruner = PRUNER if len(plan.objectives) == 1 else "dominance"
     for name, value, usual in (
         ("final-seeds", plan.finals, 3), ("sampler", plan.sampler, "tpe"),
-        ("pruner", plan.pruner, "median"),
+        ("pruner", plan.pruner, pruner),
     ):  # fmt: skip
         if value != usual:
             words += [f"--{name}", str(value)]

@@ -51,7 +51,7 @@ def status(name: str | None, *, out: Path) -> None:
         alive = f"running (process {pid})" if pid else "not running"
         note(f"{each}: {alive}; {counts}")
         if name:
-            console.print(trial_table(plan, rows, title="best trials (validation)"))
+            console.print(trial_table(plan, rows))
 
 
 def sync(*, out: Path, tracking_uri: str | None, experiment: str) -> None:

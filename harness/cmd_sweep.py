@@ -27,12 +27,13 @@ from harness.record import EpochPoint, RunRecord
 from harness.schedule import check_warmup
 from harness.store import Store
 from harness.sweep_display import SweepDisplay, trial_table
-from harness.sweep_options import LOOKAHEAD
+from harness.sweep_options import LOOKAHEAD, OBJECTIVES, PRUNER
 from harness.tracking_uri import resolve_uri
 from sweeps.axes import Axis
 from sweeps.coordinator import run_sweep
 from sweeps.listeners import SweepEnd, SweepOutcome
-from sweeps.plan import SweepPlan, Task, read_plan, settle_plan
+from sweeps.objectives import TIMED, objectives_of
+from sweeps.plan import SweepPlan, Task, check_pruner, read_plan, settle_plan
 from sweeps.search_text import parse_axis
 from sweeps.space import DEFAULT_SPACE, SearchSpace
 
@@ -50,8 +51,9 @@ class Request:
     trial_epochs: int | None
     trial_examples: int | None
     final_seeds: int
+    objectives: tuple[str, ...] = ()
     sampler: str
-    pruner: str
+    pruner: str | None
     workers: int | None
     report: bool
 
@@ -85,8 +87,13 @@ def sweep(
     store = Store(out)
     uri = resolve_uri(tracking_uri, store.root)
     space = _space(request.search, chosen)
+    objectives_of(request.objectives or OBJECTIVES, searched=space.names())
+    check_pruner(_pruner(request), request.objectives)
     for params in space.probes():
         _check_trial(space.apply(config, params))
+    timed = [name for name in request.objectives if name in TIMED]
+    if timed:
+        note(f"`{timed[0]}` is a time: another sweep of the same seed will not give this table")
     store.check_writable()
     data = load(config, data_dir, say=say)
     config = with_data_defaults(config, data.source, chosen)
@@ -206,6 +213,7 @@ def _plan(
     config: RunConfig, request: Request, space: SearchSpace, source: str, data_digest: str
 ) -> SweepPlan:
     examples = request.trial_examples or config.train_examples or TRIAL_EXAMPLES[source]
+    objectives = request.objectives or OBJECTIVES
     plan = SweepPlan(
         name=request.name or "unnamed",
         base=config,
@@ -219,8 +227,9 @@ def _plan(
             "train_examples": examples,
         },
         finals=request.final_seeds,
+        objectives=objectives,
         sampler=request.sampler,  # type: ignore[arg-type]  # the plan checks it
-        pruner=request.pruner,  # type: ignore[arg-type]  # the plan checks it
+        pruner=_pruner(request),  # type: ignore[arg-type]  # the plan checks it
         lookahead=LOOKAHEAD,
     )
     if request.name:
@@ -229,6 +238,10 @@ def _plan(
     backbone = re.sub(r"[^\w.-]+", "-", known).strip("-._")
     name = f"{backbone}-{source}-{digest_of(plan.to_json())[:6]}"
     return dataclasses.replace(plan, name=name)
+
+
+def _pruner(request: Request) -> str:
+    return request.pruner or (PRUNER if len(request.objectives) < 2 else "dominance")
 
 
 class _SweepTracker:
@@ -253,13 +266,18 @@ class _SweepTracker:
         self._tracker.finish(record)
 
     def close_sweep(self, end: SweepEnd, outcome: SweepOutcome) -> None:
-        self._tracker.close_sweep(outcome.name, {"status": end})
+        summary: dict[str, str | int] = {"status": end}
+        if outcome.front:
+            summary["front_trials"] = len(outcome.front)
+            numbers = ", ".join(str(row.number) for row in outcome.front)
+            summary["Pareto front"] = f"trials {numbers}"
+        self._tracker.close_sweep(outcome.name, summary)
 
 
 def _show(plan: SweepPlan, outcome: SweepOutcome) -> None:
     for text in outcome.notes:
         say(text)
-    console.print(trial_table(plan, outcome.trials, title="best trials (validation)"))
+    console.print(trial_table(plan, outcome.trials))
     for record in outcome.finals:
         score, accuracy, iou = (
             record.value(f"test_{name}") for name in ("score", "accuracy", "mean_iou")

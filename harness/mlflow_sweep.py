@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from harness.mlflow_names import TAG_LIMIT, finite
-from harness.record import METRICS, Metric, Role, RunRecord, Status
+from harness.record import METRICS, QUALITY, Metric, Role, RunRecord, Status
 
 _MEANS = (
     "test_score", "test_accuracy", "test_mean_iou", "test_localization_accuracy", "images_per_s",
 )  # fmt: skip
+
+_COSTS = ("images_per_s", "evaluation_s", "mflops", "skipped_steps")
+"""What a search may be after besides quality."""
 
 _DEFAULT_OBJECTIVE = "score"
 
@@ -28,14 +31,14 @@ class SweepRow:
 
     Attributes:
         contender: the trial, such as "trial 07 · notebook-cnn"; its finals say the same.
-        validation: validation metrics of a finished run, by their full name.
+        results: of a finished run, what a search may be after, by full name.
         finals: results of a finished final run by name; empty for a trial.
     """
 
     contender: str
     role: Role
     status: Status
-    validation: Mapping[str, float]
+    results: Mapping[str, float]
     finals: Mapping[str, float]
 
 
@@ -49,7 +52,7 @@ def sweep_row(record: RunRecord) -> SweepRow:
         contender=f"trial {number} · {record.config.backbone}",
         role=record.role,
         status=record.status,
-        validation={n: v for n, v in values.items() if n.startswith("validation_")},
+        results={n: v for n, v in values.items() if n.startswith("validation_") or n in _COSTS},
         finals={n: values[n] for n in _MEANS if n in values} if record.role == "final" else {},
     )
 
@@ -80,7 +83,7 @@ def sweep_metrics(
     best = best_trial(manifest, rows)
     if best is None:
         return finite(values)
-    values[objective(manifest)] = best.validation[objective(manifest)]
+    values |= {name: best.results[name] for name in objectives(manifest) if name in best.results}
     for name, samples in _finals(rows).get(best.contender, {}).items():
         values[name] = statistics.fmean(samples)
         if len(samples) > 1:
@@ -89,23 +92,34 @@ def sweep_metrics(
 
 
 def objective(manifest: Mapping[str, Any]) -> str:
-    """Return the full name of the measure that the sweep optimises."""
-    name = manifest.get("objective")
-    known = isinstance(name, str) and name in METRICS
-    return f"validation_{name if known else _DEFAULT_OBJECTIVE}"
+    """Return the full name of the measure that the sweep optimises, the first if several."""
+    return objectives(manifest)[0]
+
+
+def objectives(manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the full names of all measures that the sweep optimises."""
+    # The manifests of earlier releases hold one `objective`.
+    names = manifest.get("objectives") or [manifest.get("objective")]
+    known = [name for name in names if isinstance(name, str) and name in METRICS]
+    return tuple(
+        f"validation_{name}" if name in QUALITY else name for name in known or [_DEFAULT_OBJECTIVE]
+    )
 
 
 def less_is_better(name: str) -> bool:
-    """Tell whether a validation metric, by its full name, is better the lower it is."""
+    """Tell whether an objective, by its full name, is better the lower it is."""
     return METRICS[name.removeprefix("validation_")].better == "lower"
 
 
 def best_trial(manifest: Mapping[str, Any], rows: Iterable[SweepRow]) -> SweepRow | None:
-    """Return the finished trial with the best objective; the first of equals; None if none is."""
+    """Return the finished trial with the best first objective; None if none finished.
+
+    Of equals it is the first.
+    """
     name = objective(manifest)
-    scored = [row for row in rows if row.role == "trial" and name in row.validation]
+    scored = [row for row in rows if row.role == "trial" and name in row.results]
     sign = -1.0 if less_is_better(name) else 1.0
-    return max(scored, key=lambda row: sign * row.validation[name], default=None)
+    return max(scored, key=lambda row: sign * row.results[name], default=None)
 
 
 def sweep_note(
@@ -119,7 +133,7 @@ def sweep_note(
     best = best_trial(manifest, rows)
     if best is not None:
         name = objective(manifest)
-        lines.append(f"Best {name}: **{best.validation[name]:.4f}** ({best.contender}).")
+        lines.append(f"Best {name}: **{best.results[name]:.4f}** ({best.contender}).")
     lines += _finals_table(rows)
     lines += [f"{k}: {v}" for k, v in summary.items() if isinstance(v, str) and k != "status"]
     lines.append(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 
@@ -16,10 +16,13 @@ from harness.console import console, note, quality_text, say
 from harness.record import EpochPoint, RunRecord
 from sweeps.axes import Value
 from sweeps.listeners import EpochDone, Event, RunEnded, RunStarted, SweepOpened, WorkerDied
+from sweeps.objectives import finite
 from sweeps.plan import SweepPlan, Task
 from sweeps.sampler import TrialRow
+from sweeps.study import leaders
 
 BEST_SHOWN = 5
+FRONT_SHOWN = 12
 _BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -121,7 +124,7 @@ class SweepDisplay:
         if run is not None:
             run.images += point.images
             run.epochs = point.epoch
-            run.values += [v for v in [point.metrics.get(self._plan.metric)] if v is not None]
+            run.values += [v for v in [self._plan.goals[0].after_epoch(point)] if v is not None]
         if task.role == "final" and not console.is_terminal:
             note(f"{task.run_id}  epoch {point.epoch}/{task.config.epochs}  {quality_text(point)}")
 
@@ -141,13 +144,16 @@ class SweepDisplay:
             note(f"{count} {self._line(task, record, row)}")
 
     def _line(self, task: Task, record: RunRecord, row: TrialRow | None) -> str:
-        value = record.value(self._plan.metric) if row is None else row.value
+        goals = self._plan.goals
+        values = finite([goal.at_end(record) for goal in goals]) if row is None else row.values
         text = f"{task.run_id} {record.status}"
-        if value is not None:
-            text += f"  validation {self._plan.objective} {value:.3f}"
-        best = _best(self._plan, self._rows.values())
-        if best and row is not None:
-            text += f"  best {best[0].value:.3f} (trial {best[0].number})"
+        for goal, value in zip(goals, values or (), strict=False):
+            text += f"  {goal.metric.replace('_', ' ', 1)} {goal.text(value)}"
+        best = leaders(self._plan, self._rows.values())
+        if best and row is not None and len(goals) > 1:
+            text += f"  front of {len(best)}"
+        elif best and row is not None:
+            text += f"  best {goals[0].text(best[0].values[0])} (trial {best[0].number})"
         return f"{text}  {self._left()}".rstrip()
 
     def _left(self) -> str:
@@ -179,8 +185,8 @@ class SweepDisplay:
             parts.append(self._running_table())
         elif self._first_s is None:
             parts.append(Text("the workers are starting ..."))
-        if _best(self._plan, rows):
-            parts.append(trial_table(self._plan, rows, title="best trials so far (validation)"))
+        if leaders(self._plan, rows):
+            parts.append(trial_table(self._plan, rows, so_far=True))
         return Group(*parts)
 
     def _running_table(self) -> Table:
@@ -190,38 +196,39 @@ class SweepDisplay:
                 run.task.run_id.removeprefix(f"{self._plan.name}-"),
                 f"epoch {run.epochs}/{run.task.config.epochs}",
                 sparkline(run.values),
-                f"{run.values[-1]:.3f}" if run.values else "",
+                self._plan.goals[0].text(run.values[-1]) if run.values else "",
             )
         return table
 
 
-def trial_table(plan: SweepPlan, rows: Sequence[TrialRow], *, title: str) -> Table:
-    """Return the best finished trials as a table: objective and searched fields."""
+def trial_table(plan: SweepPlan, rows: Sequence[TrialRow], *, so_far: bool = False) -> Table:
+    """Return the best finished trials as a table: objectives and searched fields.
+
+    With several objectives these are the trials of the front, best in the first one first.
+    """
+    title = "best trials" if len(plan.objectives) == 1 else "Pareto front"
+    title += f"{' so far' if so_far else ''} (validation)"
     table = Table(title=title, title_justify="left")
     table.add_column("trial", justify="right")
-    table.add_column(plan.objective, justify="right")
+    for goal in plan.goals:
+        table.add_column(goal.name, justify="right")
     names = plan.space.names()
     for name in names:
         # Many columns leave each only a few letters: then a name goes on in the next line.
         heading = name.replace("_", "_\n") if len(names) > 3 else name
         table.add_column(heading, justify="right", overflow="fold")
-    for row in _best(plan, rows)[:BEST_SHOWN]:
+    best = leaders(plan, rows)
+    for row in best[: BEST_SHOWN if len(plan.objectives) == 1 else FRONT_SHOWN]:
         params = [_value_text(row.params[name]) if name in row.params else "" for name in names]
-        table.add_row(str(row.number), f"{row.value:.4f}", *params)
+        values = [g.text(v, extra=1) for g, v in zip(plan.goals, row.values, strict=True)]
+        table.add_row(str(row.number), *values, *params)
     return table
 
 
 def sparkline(values: Sequence[float]) -> str:
-    """Return values in [0, 1] as a line of bars, the last 30 of them."""
-    return "".join(_BARS[min(7, max(0, int(8 * value)))] for value in values[-30:])
-
-
-def _best(plan: SweepPlan, rows: Iterable[TrialRow]) -> list[TrialRow]:
-    """Return the finished trials, best first; of equals the earlier one."""
-    sign = -1 if plan.direction == "maximize" else 1
-    valued = [(row.value, row) for row in rows if row.status == "finished"]
-    ranked = [(sign * value, row.number, row) for value, row in valued if value is not None]
-    return [row for _, _, row in sorted(ranked, key=lambda item: item[:2])]
+    """Return values as a line of bars, the last 30 of them: from 0 to 1, or to the largest."""
+    top = max(1.0, *values) if values else 1.0
+    return "".join(_BARS[min(7, max(0, int(8 * value / top)))] for value in values[-30:])
 
 
 def _value_text(value: Value) -> str:

@@ -13,7 +13,12 @@ from harness.errors import UsageError, unknown_name
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 SAMPLERS = ("tpe", "random")
-PRUNERS = ("median", "percentile", "none")
+PRUNERS = ("median", "percentile", "dominance", "none")
+
+OBJECTIVES = ("score",)
+
+PRUNER = "median"
+"""The default with one objective."""
 
 LOOKAHEAD = 4
 """Trial i is proposed from the results up to trial i - 4: so at most 4 train at once."""
@@ -44,7 +49,7 @@ def check_sweep_options(values: Mapping[str, Any]) -> None:
             f"proposed from all but the last {LOOKAHEAD - 1}, so no more can train at once."
         )
     for kind, known in (("sampler", SAMPLERS), ("pruner", PRUNERS)):
-        if values[kind] not in known:
+        if values[kind] is not None and values[kind] not in known:
             raise unknown_name(kind, values[kind], known)
 
 
@@ -86,8 +91,16 @@ def _options() -> list[Callable[[Command], Command]]:
             help="How configurations are proposed.",
         ),
         click.option(
-            "--pruner", default="median", show_default=True, metavar=f"[{'|'.join(PRUNERS)}]",
-            help="How hopeless trials are stopped early.",
+            "--objective", "objectives", multiple=True, metavar="MEASURE",
+            help="What to search for, such as score, mean_iou or images_per_s; may be repeated: "
+            "then the result is a Pareto front, and the first is what best means.  "
+            "[default: score]",
+        ),
+        click.option(
+            "--pruner", metavar=f"[{'|'.join(PRUNERS)}]",
+            help="How hopeless trials are stopped early; dominance stops those that could not "
+            "even reach the front at the best rise seen so far.  "
+            f"[default: {PRUNER}, with several objectives dominance]",
         ),
         click.option(
             "--workers", type=int, metavar="N",

@@ -22,7 +22,7 @@ from sweeps.listeners import NoTracker, Observer, SweepOpened, SweepOutcome, Tra
 from sweeps.lock import hold_lock
 from sweeps.plan import SweepPlan, read_plan, settle_plan
 from sweeps.protocol import Pool
-from sweeps.study import SweepStudy, best_row
+from sweeps.study import SweepStudy, best_row, leaders
 from sweeps.work import Finals, Trials, ended_records
 
 ATTEMPTS = 3
@@ -106,7 +106,8 @@ def _outcome(
     if best is None:
         notes.append("No trial finished, so there is no best configuration to train again.")
     return SweepOutcome(
-        name=plan.name, trials=rows, best=best, finals=finals.records(),
+        name=plan.name, trials=rows, best=best,
+        front=leaders(plan, rows) if len(plan.objectives) > 1 else (), finals=finals.records(),
         already_done=not runs_started, notes=tuple(notes),
     )  # fmt: skip
 

@@ -17,7 +17,8 @@ class SweepOutcome:
 
     Attributes:
         trials: the whole table, in order of numbers.
-        best: the best finished trial; None if none finished.
+        best: the finished trial that is best in the first objective; None if none finished.
+        front: with several objectives the trials that no other one dominates; else empty.
         finals: records of the best configuration trained again, in order of seeds.
         already_done: nothing was started, because nothing was left to do.
         notes: what the user should know, one sentence each.
@@ -26,6 +27,7 @@ class SweepOutcome:
     name: str
     trials: tuple[TrialRow, ...]
     best: TrialRow | None = None
+    front: tuple[TrialRow, ...] = ()
     finals: tuple[RunRecord, ...] = ()
     already_done: bool = False
     notes: tuple[str, ...] = ()

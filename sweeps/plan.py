@@ -5,21 +5,23 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
 from harness.config import MAX_SEED, RunConfig
 from harness.errors import StoreError, SweepError, UsageError, unknown_name
-from harness.record import METRICS, QUALITY, Role
+from harness.record import Role
 from harness.store import write_atomically
 from sweeps.axes import Value
-from sweeps.sampler import Direction, PrunerName, SamplerName
+from sweeps.objectives import Direction, Objective, objectives_of
+from sweeps.sampler import PrunerName, SamplerName
 from sweeps.space import DEFAULT_SPACE, SearchSpace
 
 PLAN_FILE = "sweep.json"
-PLAN_VERSION = 1
+PLAN_VERSION = 2
+"""1: one `objective`. 2: `objectives`, a list."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -54,7 +56,7 @@ class SweepPlan:
         trial_overrides: fields of `base` that differ in trials, such as fewer epochs.
         final_overrides: fields of `base` that differ in finals.
         finals: how many times the best configuration is trained again, each with a new seed.
-        objective: a quality measure, read on the validation split.
+        objectives: measures, quality on the validation split; "best" means the first of them.
         lookahead: trial `i` is proposed from the results up to trial `i - lookahead`; also the
             most workers that can be busy.
 
@@ -72,7 +74,7 @@ class SweepPlan:
     trial_overrides: Mapping[str, Override] = field(default_factory=dict)
     final_overrides: Mapping[str, Override] = field(default_factory=dict)
     finals: int = 3
-    objective: str = "score"
+    objectives: tuple[str, ...] = ("score",)
     sampler: SamplerName = "tpe"
     pruner: PrunerName = "median"
     lookahead: int = 4
@@ -83,7 +85,8 @@ class SweepPlan:
                 "A sweep's name must be 1 to 100 letters, digits, dots, dashes or underscores "
                 f"and start with a letter or digit, got {self.name!r}."
             )
-        _check_choice("objective", self.objective, QUALITY)
+        objectives_of(self.objectives, searched=self.space.names())
+        check_pruner(self.pruner, self.objectives)
         _check_choice("sampler", self.sampler, get_args(SamplerName))
         _check_choice("pruner", self.pruner, get_args(PrunerName))
         _check_whole("seed of the sweep", self.seed, 0, MAX_SEED)
@@ -99,14 +102,24 @@ class SweepPlan:
             self.final_task(0, params, 1)
 
     @property
+    def goals(self) -> tuple[Objective, ...]:
+        """Return the objectives with what belongs to each."""
+        return tuple(Objective(name=name) for name in self.objectives)
+
+    @property
+    def objective(self) -> str:
+        """Return the first objective, which "best" means."""
+        return self.objectives[0]
+
+    @property
     def metric(self) -> str:
-        """Return the objective's name in a record."""
-        return f"validation_{self.objective}"
+        """Return the first objective's name in a record."""
+        return self.goals[0].metric
 
     @property
     def direction(self) -> Direction:
-        """Return which way the objective is better."""
-        return "maximize" if METRICS[self.objective].better == "higher" else "minimize"
+        """Return which way the first objective is better."""
+        return self.goals[0].direction
 
     def trial_id(self, number: int) -> str:
         """Return the run id of a trial."""
@@ -145,6 +158,7 @@ class SweepPlan:
             "version": PLAN_VERSION,
             "base": self.base.to_json(),
             "space": self.space.to_json(),
+            "objectives": list(self.objectives),
             "trial_overrides": dict(self.trial_overrides),
             "final_overrides": dict(self.final_overrides),
         }
@@ -156,18 +170,34 @@ class SweepPlan:
         Raises:
             StoreError: the version is unknown or a field does not fit.
         """
-        if values.get("version") != PLAN_VERSION:
+        if values.get("version") not in {1, PLAN_VERSION}:
             raise StoreError(
-                f"A sweep's description must have version {PLAN_VERSION}, "
+                f"A sweep's description must have version 1 or {PLAN_VERSION}, "
                 f"got {values.get('version')!r}. Another release of bench wrote it: use that one."
             )
         parsed = {name: value for name, value in values.items() if name != "version"}
         try:
             parsed["base"] = RunConfig.from_json(values["base"])
             parsed["space"] = SearchSpace.from_json(values["space"])
+            if values["version"] == 1:
+                parsed["objectives"] = [parsed.pop("objective")]
+            parsed["objectives"] = tuple(parsed["objectives"])
             return cls(**parsed)
         except (KeyError, TypeError, UsageError) as error:
             raise StoreError(f"This is no description of a sweep: {error}.") from error
+
+
+def check_pruner(pruner: str, objectives: Collection[str]) -> None:
+    """Check that a pruner can judge trials of these objectives.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    if len(objectives) > 1 and pruner not in {"dominance", "none"}:
+        raise UsageError(
+            "With several objectives a trial can be stopped when others dominate it, not by "
+            f"`{pruner}`. Use --pruner dominance or none."
+        )
 
 
 def settle_plan(plan: SweepPlan, folder: Path) -> bool:

@@ -29,11 +29,12 @@ from optuna.trial import TrialState
 
 from harness.config import MAX_SEED
 from sweeps.axes import Value
+from sweeps.objectives import Direction
 from sweeps.space import Params, SearchSpace
 
 SamplerName = Literal["tpe", "random"]
-PrunerName = Literal["median", "percentile", "none"]
-Direction = Literal["maximize", "minimize"]
+PrunerName = Literal["median", "percentile", "dominance", "none"]
+Curve = tuple[tuple[int, float], ...]
 TrialStatus = Literal["running", "finished", "pruned", "failed"]
 
 STARTUP_TRIALS = 5
@@ -50,8 +51,10 @@ class TrialRow:
     Attributes:
         number: 0-based; the n-th proposal of the sampler.
         params: the searched fields and their values.
-        value: the objective at the end, or at the last epoch of a pruned trial.
-        curve: the objective after each epoch, as (1-based epoch, value).
+        value: the first objective at the end, or at the last epoch of a pruned trial.
+        more: the values of the further objectives, if there is a `value`.
+        curve: the first objective after each epoch, as (1-based epoch, value).
+        more_curves: the curves of the further objectives; empty where there is none on the way.
         reason: why the trial failed or was pruned.
         attempts: how many workers have died of this trial; how it went, not what came out.
     """
@@ -60,9 +63,21 @@ class TrialRow:
     status: TrialStatus
     params: Mapping[str, Value]
     value: float | None = None
-    curve: tuple[tuple[int, float], ...] = ()
+    more: tuple[float, ...] = ()
+    curve: Curve = ()
+    more_curves: tuple[Curve, ...] = ()
     reason: str | None = None
     attempts: int = field(default=0, compare=False)
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """Return the value of each objective; empty if there is none."""
+        return () if self.value is None else (self.value, *self.more)
+
+    @property
+    def curves(self) -> tuple[Curve, ...]:
+        """Return the curve of each objective."""
+        return (self.curve, *self.more_curves)
 
     @property
     def epochs(self) -> int:
@@ -106,11 +121,20 @@ def propose(
     seed: int,
     number: int,
     guide: Guide,
-    direction: Direction,
+    directions: Sequence[Direction],
 ) -> Params:
-    """Return the params of trial `number`; equal arguments give equal params."""
+    """Return the params of trial `number`; equal arguments give equal params.
+
+    Args:
+        sampler: how they are drawn.
+        space: what is searched.
+        seed: of the sweep.
+        number: of the trial, from 0.
+        guide: what the proposal depends on.
+        directions: of the objectives.
+    """
     by_group = space.shared() != space.names()
-    study = _study(direction, sampler=_sampler(sampler, _seed(seed, number), by_group=by_group))
+    study = _study(directions, sampler=_sampler(sampler, _seed(seed, number), by_group=by_group))
     _add(study, guide.seen, space)
     # Seen as running, they keep the sampler from proposing the same place again (constant liar).
     for params in guide.unseen:
@@ -142,12 +166,13 @@ class Judge:
         direction: Direction,
     ) -> None:
         self._epochs = epochs
-        study = _study(direction, pruner=_pruner(pruner, epochs))
+        study = _study([direction], pruner=_pruner(pruner, epochs))
         _add(study, guide.seen, space)
         self._trial = study.ask()
 
-    def goes_on(self, epoch: int, value: float | None) -> bool:
-        """Return whether the trial continues, given the objective after a 1-based `epoch`."""
+    def goes_on(self, epoch: int, values: Sequence[float | None]) -> bool:
+        """Return whether the trial continues, given the objectives after a 1-based `epoch`."""
+        value = values[0]
         if value is None or not math.isfinite(value):
             return True  # no ground to compare; the run itself says why it failed
         self._trial.report(value, epoch)
@@ -198,13 +223,13 @@ def _pruner(name: PrunerName, epochs: int) -> BasePruner:
             return PercentilePruner(
                 PERCENTILE, n_startup_trials=STARTUP_TRIALS, n_warmup_steps=first_judged
             )
-        case "none":
+        case "dominance" | "none":  # the first has a judge of its own
             return NopPruner()
 
 
-def _study(direction: Direction, **parts: Any) -> optuna.Study:
+def _study(directions: Sequence[Direction], **parts: Any) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # it announces each new study
-    return optuna.create_study(direction=direction, **parts)
+    return optuna.create_study(directions=list(directions), **parts)
 
 
 def _suggested(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> Value:
@@ -222,13 +247,18 @@ def _suggested(trial: optuna.Trial, name: str, distribution: BaseDistribution) -
 
 def _add(study: optuna.Study, rows: Iterable[TrialRow], space: SearchSpace) -> None:
     states = {"finished": TrialState.COMPLETE, "pruned": TrialState.PRUNED}
+    if len(study.directions) > 1:
+        # Optuna knows no pruned trial of several objectives. One that was dominated even under
+        # its optimistic bound counts as what it reached: it is dominated as that too.
+        states["pruned"] = TrialState.COMPLETE
     for row in rows:
-        study.add_trial(
-            _frozen(
-                states[row.status], row.params, space,
-                value=row.value, intermediate_values=dict(row.curve),
-            )
-        )  # fmt: skip
+        if len(row.values) == len(study.directions):
+            study.add_trial(
+                _frozen(
+                    states[row.status], row.params, space,
+                    values=row.values, intermediate_values=dict(row.curve),
+                )
+            )  # fmt: skip
 
 
 def _frozen(

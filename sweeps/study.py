@@ -8,7 +8,7 @@ disk. Only the holder of the sweep's lock writes.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 from harness.errors import StoreError
 from harness.record import RunRecord
 from harness.store import Store
+from sweeps.objectives import finite, front
 from sweeps.plan import SweepPlan, read_plan
 from sweeps.sampler import TrialRow, TrialStatus, curve_of
 from sweeps.space import Params
@@ -90,18 +91,23 @@ class SweepStudy:
         (then with a finite objective), "pruned" or "failed".
         """
         trial_id = self._trial_id(number)
-        curve = curve_of((p.epoch, p.metrics.get(self._plan.metric)) for p in record.history)
-        value = record.value(self._plan.metric) if record.status == "finished" else None
-        if record.status == "pruned" and curve:
-            value = curve[-1][1]
+        goals = self._plan.goals
+        curves = [curve_of((p.epoch, g.after_epoch(p)) for p in record.history) for g in goals]
+        values = None
+        if record.status == "finished":
+            values = finite([goal.at_end(record) for goal in goals])
+        elif record.status == "pruned" and all(curves):
+            values = tuple(curve[-1][1] for curve in curves)
         with _journal_errors(self._path):
-            for epoch, point in curve:
+            for epoch, point in curves[0]:
                 self._storage.set_trial_intermediate_value(trial_id, epoch, point)
             self._storage.set_trial_user_attr(trial_id, "run_id", record.run_id)
             if record.reason is not None:
                 self._storage.set_trial_user_attr(trial_id, "reason", record.reason)
+            if curves[1:]:
+                self._storage.set_trial_user_attr(trial_id, "more_curves", curves[1:])
             self._storage.set_trial_state_values(
-                trial_id, _STATE[_ended(record)], None if value is None else [value]
+                trial_id, _STATE[_ended(record)], None if values is None else list(values)
             )
         return _row(self._storage.get_trial(trial_id))
 
@@ -110,13 +116,24 @@ class SweepStudy:
 
 
 def best_row(plan: SweepPlan, rows: Sequence[TrialRow]) -> TrialRow | None:
-    """Return the finished trial with the best objective, the earliest of equals.
+    """Return the finished trial with the best first objective, the earliest of equals.
 
     A pruned trial never wins: its value is that of an earlier epoch.
     """
-    sign = -1.0 if plan.direction == "maximize" else 1.0
-    finished = [row for row in rows if row.status == "finished" and row.value is not None]
-    return min(finished, key=lambda row: (sign * (row.value or 0.0), row.number), default=None)
+    return next(iter(leaders(plan, rows)), None)
+
+
+def leaders(plan: SweepPlan, rows: Iterable[TrialRow]) -> tuple[TrialRow, ...]:
+    """Return the finished trials that may be called good, the best first, of equals the earliest.
+
+    With one objective all of them; with several the front: those that no other one dominates.
+    """
+    finished = {row.number: row for row in rows if row.status == "finished" and row.values}
+    if len(plan.objectives) > 1:
+        numbers = front({number: row.values for number, row in finished.items()}, plan.goals)
+        return tuple(finished[number] for number in numbers)
+    sign = plan.goals[0].sign
+    return tuple(sorted(finished.values(), key=lambda r: (-sign * r.values[0], r.number)))
 
 
 def load_table(store: Store, name: str) -> tuple[SweepPlan, tuple[TrialRow, ...]]:
@@ -151,7 +168,8 @@ def _study_id(storage: JournalStorage, name: str) -> int | None:
 
 def _new_study(storage: JournalStorage, plan: SweepPlan) -> int:
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # it announces each new study
-    return storage.create_new_study([StudyDirection[plan.direction.upper()]], plan.name)
+    directions = [StudyDirection[goal.direction.upper()] for goal in plan.goals]
+    return storage.create_new_study(directions, plan.name)
 
 
 def _repair(path: Path) -> None:
@@ -191,12 +209,18 @@ def _rows(storage: JournalStorage, study_id: int) -> list[TrialRow]:
 
 
 def _row(trial: FrozenTrial) -> TrialRow:
+    values = trial.values or []
     return TrialRow(
         number=trial.number,
         status=_STATUS[trial.state],
         params=dict(trial.params),
-        value=trial.value,
+        value=values[0] if values else None,
+        more=tuple(values[1:]),
         curve=tuple(sorted(trial.intermediate_values.items())),
+        more_curves=tuple(
+            tuple((epoch, value) for epoch, value in curve)
+            for curve in trial.user_attrs.get("more_curves", ())
+        ),
         reason=trial.user_attrs.get("reason"),
         attempts=trial.user_attrs.get("attempts", 0),
     )

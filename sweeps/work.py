@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Protocol
 
 from harness.record import EpochPoint, RunRecord
 from harness.store import Store
+from sweeps.dominance import DominanceJudge
+from sweeps.objectives import finite
 from sweeps.plan import SweepPlan, Task
 from sweeps.sampler import Judge, TrialRow, guide, propose
 from sweeps.study import SweepStudy
@@ -56,7 +57,7 @@ class Trials:
         self._rows = study.rows()
         self._total = max(total, len(self._rows))
         self._waiting: list[int] = []
-        self._judges: dict[int, Judge] = {}
+        self._judges: dict[int, Judge | DominanceJudge] = {}
         for row in self._rows:
             if row.status == "running":
                 self._take_up(row)
@@ -83,8 +84,8 @@ class Trials:
 
     def goes_on(self, task: Task, point: EpochPoint) -> bool:
         """See `Work`."""
-        value = point.metrics.get(self._plan.metric)
-        return self._judges[task.trial].goes_on(point.epoch, value)
+        values = [goal.after_epoch(point) for goal in self._plan.goals]
+        return self._judges[task.trial].goes_on(point.epoch, values)
 
     def found(self, task: Task) -> RunRecord | None:
         """See `Work`."""
@@ -127,7 +128,7 @@ class Trials:
             return False
         params = propose(
             plan.sampler, plan.space, seed=plan.seed, number=number, guide=known,
-            direction=plan.direction,
+            directions=[goal.direction for goal in plan.goals],
         )  # fmt: skip
         self._rows.append(self._study.begin(number, params))
         return True
@@ -135,9 +136,11 @@ class Trials:
     def _task(self, number: int) -> Task:
         return self._plan.trial_task(number, self._rows[number].params)
 
-    def _judge(self, task: Task) -> Judge:
+    def _judge(self, task: Task) -> Judge | DominanceJudge:
         known = guide(self._rows, task.trial, self._plan.lookahead)
         assert known is not None, "a row exists only after all that it depends on has ended"
+        if self._plan.pruner == "dominance":
+            return DominanceJudge(known, epochs=task.config.epochs, objectives=self._plan.goals)
         return Judge(
             self._plan.pruner, known, epochs=task.config.epochs,
             space=self._plan.space, direction=self._plan.direction,
@@ -145,14 +148,18 @@ class Trials:
 
     def _judged(self, record: RunRecord) -> RunRecord:
         """Return the record, as failed if it cannot be ranked with the others."""
-        plan, value = self._plan, record.value(self._plan.metric)
+        plan = self._plan
+        lacking = [g for g in plan.goals if finite([g.at_end(record)]) is None]
         if record.data is not None and record.data.digest != plan.data_digest:
             reason = (
                 f"The trials of a sweep must look at the same data, but this one found "
                 f"{record.data.digest} instead of {plan.data_digest}."
             )
-        elif record.status == "finished" and (value is None or not math.isfinite(value)):
-            reason = f"A finished trial needs a finite {plan.metric}, but its is {value}."
+        elif record.status == "finished" and lacking:
+            goal = lacking[0]
+            reason = (
+                f"A finished trial needs a finite {goal.metric}, but its is {goal.at_end(record)}."
+            )
         else:
             return record
         return dataclasses.replace(record, status="failed", reason=reason)

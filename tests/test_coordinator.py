@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import toy
 from records import DATA
 from toy import pids
 from toy_sweep import sweep, toy_plan
@@ -19,6 +20,7 @@ from sweeps.axes import Choice, Range
 from sweeps.coordinator import run_sweep
 from sweeps.listeners import EpochDone, RunEnded, RunStarted, SweepOpened, WorkerDied
 from sweeps.lock import hold_lock
+from sweeps.objectives import dominates
 from sweeps.plan import settle_plan
 from sweeps.pool import LocalPool
 from sweeps.space import DEFAULT_SPACE, SearchSpace
@@ -365,3 +367,25 @@ def wait(condition, limit_s=20.0):
     while not condition():
         assert time.monotonic() < deadline, "it never came true"
         time.sleep(0.05)
+
+
+TWO = toy_plan(objectives=("score", "mean_iou"), pruner="dominance", finals=1)
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_several_objectives_give_one_table_and_a_front(tmp_path, workers):
+    alone = sweep(Store(tmp_path / "1"), TWO, total=40, workers=1)
+    together = sweep(Store(tmp_path / "n"), TWO, total=40, workers=workers, delay_s=0.002)
+    assert together.trials == alone.trials
+    assert "pruned" in {row.status for row in alone.trials}
+    finished = [row for row in alone.trials if row.status == "finished"]
+    assert all(len(row.values) == len(row.curves) == 2 for row in finished)
+    best = {max(finished, key=lambda row: row.values[i]).number for i in (0, 1)}
+    assert best <= {row.number for row in alone.front}
+    assert alone.best == alone.front[0]
+    # What was stopped early is dominated by what finished, as it would have been at its end.
+    for row in alone.trials:
+        if row.status == "pruned":
+            config = TWO.trial_task(row.number, row.params).config
+            end = (toy.score(config, toy.EPOCHS), toy.iou(config, toy.EPOCHS))
+            assert any(dominates(other.values, end, TWO.goals) for other in finished)

@@ -29,7 +29,7 @@ def row(number, value, *, status="finished", curve=None):
 
 
 def ask(number, known, *, seed=0, sampler="tpe", space=DEFAULT_SPACE):
-    return propose(sampler, space, seed=seed, number=number, guide=known, direction="maximize")
+    return propose(sampler, space, seed=seed, number=number, guide=known, directions=["maximize"])
 
 
 def test_the_guide_ends_lookahead_trials_before():
@@ -152,7 +152,7 @@ def judge(pruner, rows, *, epochs=6, direction="maximize"):
 
 
 def verdicts(judged, curve):
-    return [judged.goes_on(epoch, value) for epoch, value in enumerate(curve, start=1)]
+    return [judged.goes_on(epoch, [value]) for epoch, value in enumerate(curve, start=1)]
 
 
 FIVE = [row(n, value) for n, value in enumerate((0.1, 0.2, 0.3, 0.4, 0.5))]

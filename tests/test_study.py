@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -82,6 +83,21 @@ def test_optuna_itself_reads_the_study(tmp_path):
     assert (loaded.best_value, loaded.best_params) == (0.4, PARAMS)
 
 
+def test_rows_of_several_objectives_survive_the_process(tmp_path):
+    plan = toy_plan(objectives=("score", "images_per_s"), pruner="none")
+    measures = {"validation_score": Measure(value=0.4), "images_per_s": Measure(value=50.0)}
+    history = tuple(
+        EpochPoint(epoch=e, images=100, train_s=2.0, metrics={"validation_score": e / 10})
+        for e in (1, 2)
+    )
+    study = SweepStudy(plan, tmp_path)
+    study.begin(0, PARAMS)
+    study.end(0, dataclasses.replace(record(0), measures=measures, history=history))
+    (found,) = SweepStudy(plan, tmp_path).rows()
+    assert found.values == (0.4, 50.0)
+    assert found.curves == (((1, 0.1), (2, 0.2)), ((1, 50.0), (2, 50.0)))
+
+
 @pytest.mark.parametrize("cut", [1, 5, 40])
 def test_a_torn_last_line_costs_only_itself(tmp_path, cut):
     study = SweepStudy(PLAN, tmp_path)
@@ -117,7 +133,7 @@ def test_a_damaged_journal_is_named(tmp_path):
 def test_the_best_row_finished_and_came_first():
     rows = [row(0, 0.9, "pruned"), row(1, 0.5), row(2, 0.7), row(3, 0.7), row(4, None, "failed")]
     assert best_row(PLAN, rows).number == 2
-    assert best_row(toy_plan(objective="cross_entropy"), rows).number == 1
+    assert best_row(toy_plan(objectives=("cross_entropy",)), rows).number == 1
     assert best_row(PLAN, rows[:1]) is None
 
 
@@ -221,7 +237,8 @@ def test_another_plan_is_refused_and_the_difference_named(tmp_path, change, word
     [
         ({"name": "../up"}, "name must be"),
         ({"name": ""}, "name must be"),
-        ({"objective": "scor"}, "Did you mean 'score'"),
+        ({"objectives": ("scor",)}, "Did you mean 'score'"),
+        ({"objectives": ("score", "mflops")}, "--pruner dominance"),
         ({"sampler": "tpa"}, "Did you mean 'tpe'"),
         ({"pruner": "medium"}, "Did you mean 'median'"),
         ({"lookahead": 0}, "lookahead must be from 1"),

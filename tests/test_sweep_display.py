@@ -203,7 +203,7 @@ def test_values_that_were_chosen_are_shown_as_they_are_typed() -> None:
     plan = dataclasses.replace(PLAN, space=SearchSpace(axes=axes))
     params: dict[str, Value] = {"head": "soft-argmax", "depth": 2, "batch_size": 100_000, **PARAMS}
     row = TrialRow(number=0, params=params, status="finished", value=0.5)
-    shown = trial_table(plan, [row], title="best")
+    shown = trial_table(plan, [row])
     cells = [next(iter(column.cells)) for column in shown.columns]
     assert cells[2:] == ["soft-argmax", "2", "100000", "0.001235", "1", "12.5"]
     narrow = Console(file=io.StringIO(), width=80, color_system=None)
@@ -215,7 +215,22 @@ def test_values_that_were_chosen_are_shown_as_they_are_typed() -> None:
 def test_the_table_ranks_and_shows_the_best_five() -> None:
     rows = [TrialRow(number=n, params=PARAMS, status="finished", value=n / 10) for n in range(8)]
     rows.append(TrialRow(number=8, params=PARAMS, status="pruned", value=None))
-    shown = trial_table(PLAN, rows, title="best")
+    shown = trial_table(PLAN, rows)
     assert list(shown.columns[0].cells) == ["7", "6", "5", "4", "3"]
-    down = dataclasses.replace(PLAN, objective="loss")
-    assert list(trial_table(down, rows, title="best").columns[0].cells) == list("01234")
+    down = dataclasses.replace(PLAN, objectives=("cross_entropy",))
+    assert list(trial_table(down, rows).columns[0].cells) == list("01234")
+
+
+def test_the_table_of_several_objectives_is_the_front() -> None:
+    plan = dataclasses.replace(PLAN, objectives=("score", "images_per_s"), pruner="none")
+    values = [(0.5, 900.0), (0.6, 800.0), (0.4, 850.0), (0.7, 1234.5)]
+    rows = [
+        TrialRow(number=n, params=PARAMS, status="finished", value=score, more=(speed,))
+        for n, (score, speed) in enumerate(values[:3])
+    ]
+    shown = trial_table(plan, rows)
+    assert shown.title == "Pareto front (validation)"
+    assert list(shown.columns[0].cells) == ["1", "0"]
+    assert list(shown.columns[2].cells) == ["800.0", "900.0"]
+    rows.append(TrialRow(number=3, params=PARAMS, status="finished", value=0.7, more=(1234.5,)))
+    assert list(trial_table(plan, rows).columns[2].cells) == ["1,234.5"]

@@ -268,6 +268,18 @@ def test_a_lower_objective_is_better_where_it_is(store: Store, tracker: Tracker)
     assert runs_of(store)["sweep:demo"].data.metrics["validation_box_mse"] == 0.01
 
 
+def test_each_objective_of_the_best_trial_stands_at_the_parent(
+    store: Store, tracker: Tracker
+) -> None:
+    tracker.open_sweep({"name": "demo", "objectives": ["images_per_s", "score"]})
+    for number, (score, speed) in enumerate([(0.9, 100.0), (0.5, 300.0)]):
+        measures = {"validation_score": Measure(value=score), "images_per_s": Measure(value=speed)}
+        tracker.finish(dataclasses.replace(trial(number), measures=measures))
+    assert tracker.flush()
+    parent = runs_of(store)["sweep:demo"].data.metrics
+    assert (parent["images_per_s"], parent["validation_score"]) == (300.0, 0.5)
+
+
 def test_pictures_are_sent_and_their_failure_is_not_fatal(store: Store, told: list[str]) -> None:
     def draw(done: RunRecord, folder: Path) -> list[Path]:
         if done.run_id == "r2":
