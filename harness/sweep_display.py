@@ -148,7 +148,7 @@ class SweepDisplay:
         values = finite([goal.at_end(record) for goal in goals]) if row is None else row.values
         text = f"{task.run_id} {record.status}"
         for goal, value in zip(goals, values or (), strict=False):
-            text += f"  {goal.metric.replace('_', ' ', 1)} {goal.text(value)}"
+            text += f"  {goal.title} {goal.text(value)}"
         best = leaders(self._plan, self._rows.values())
         if best and row is not None and len(goals) > 1:
             text += f"  front of {len(best)}"

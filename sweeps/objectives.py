@@ -59,6 +59,11 @@ class Objective:
         return f"validation_{self.name}" if self.name in QUALITY else self.name
 
     @property
+    def title(self) -> str:
+        """Return how it reads, such as "validation score" or "images/s"."""
+        return f"{'validation ' if self.name in QUALITY else ''}{METRICS[self.name].title}"
+
+    @property
     def direction(self) -> Direction:
         """Return which way it is better."""
         return "maximize" if METRICS[self.name].better == "higher" else "minimize"
