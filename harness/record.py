@@ -1,7 +1,7 @@
 """`RunRecord`: what one run was asked, did and measured; plain JSON with a version.
 
 Version history:
-    1  first.
+    1  first; fields and roles that came later (`resumed_after`, "rerun") are told in its terms.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from harness.errors import StoreError, UsageError
 RECORD_VERSION = 1
 
 Status = Literal["finished", "failed", "pruned", "interrupted"]
-Role = Literal["run", "trial", "final"]
+Role = Literal["run", "trial", "final", "rerun"]
+"""A final trains a trial's configuration in full, a rerun as briefly as the trial; both with a new
+seed, and both read the test split."""
 Split = Literal["validation", "test"]
 Part = Literal["backbone", "head"]
 Better = Literal["higher", "lower", "neither"]

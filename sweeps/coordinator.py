@@ -1,4 +1,4 @@
-"""The sweep: one process that proposes, hands out, judges and keeps the books.
+"""The sweep, or several: one process that proposes, hands out, judges and keeps the books.
 
 The order in which a run is committed: the worker writes its record to disk; the coordinator ends
 its row in the study; the tracker is told. After a kill between any two of them the next command
@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -18,19 +18,34 @@ from typing import Any
 from harness.errors import InterruptedRun, SweepError, UsageError
 from harness.store import Store
 from sweeps.crew import Crew, Stop
-from sweeps.listeners import NoTracker, Observer, SweepOpened, SweepOutcome, Tracker
+from sweeps.group import SweepGroup, refuse_group, settle_group
+from sweeps.listeners import (
+    NoTracker,
+    Observer,
+    SweepEnd,
+    SweepOpened,
+    SweepOutcome,
+    Tracker,
+)
 from sweeps.lock import hold_lock
 from sweeps.plan import SweepPlan, read_plan, settle_plan
 from sweeps.protocol import Pool
-from sweeps.study import SweepStudy, best_row, leaders
+from sweeps.study import SweepStudy, best_row, best_rows, leaders
+from sweeps.together import Together
 from sweeps.work import Finals, Trials, ended_records
 
 ATTEMPTS = 3
 """Workers that may die of one run before it counts as failed."""
 
 
-def run_sweep(
-    plan: SweepPlan,
+def run_sweep(plan: SweepPlan, **options: Any) -> SweepOutcome:
+    """Bring one sweep to its trials and finals; options and errors are those of `run_sweeps`."""
+    (outcome,) = run_sweeps((plan,), **options)
+    return outcome
+
+
+def run_sweeps(
+    plans: Sequence[SweepPlan],
     *,
     total: int,
     workers: int,
@@ -40,54 +55,122 @@ def run_sweep(
     observer: Observer = lambda _event: None,
     job_extra: Mapping[str, Any] | None = None,
     attempts: int = ATTEMPTS,
-) -> SweepOutcome:
-    """Bring a sweep to `total` trials and its finals; go on from whatever is there.
+    top: int = 1,
+) -> tuple[SweepOutcome, ...]:
+    """Bring sweeps to `total` trials each, then to their finals; go on from whatever is there.
+
+    Several are the members of one group and share the workers. No test split is opened before
+    the last search has ended.
 
     Args:
-        plan: what the sweep is.
-        total: trials that the sweep shall hold, those of earlier commands included.
-        workers: how many train at once; at most `plan.lookahead`.
+        plans: what each sweep is.
+        total: trials that each sweep shall hold, those of earlier commands included.
+        workers: how many train at once; at most `lookahead` of a plan.
         store: the output folder.
         start_pool: starts so many workers, such as `partial(LocalPool, execute=...)`.
         tracker: is told everything that shall be kept.
         observer: is told everything that may be shown.
         job_extra: added to each job as it is, such as the folder of the data.
         attempts: workers that may die of one run before it counts as failed.
+        top: how many of the best trials of each sweep are trained again.
+
+    Returns:
+        How each sweep stands.
 
     Raises:
         UsageError: a number does not fit.
-        SweepError: the sweep was begun with another plan, or another process runs it.
+        SweepError: a sweep was begun with another plan, or another process runs it.
         StoreError: something on disk cannot be read or written.
         InterruptedRun: Ctrl-C or SIGTERM; all is in order for the same command to go on.
     """
-    _check_numbers(plan, total, workers, attempts)
+    for plan in plans:
+        _check_numbers(plan, total, workers, attempts, top)
+    group = SweepGroup.of(plans) if len(plans) > 1 or plans[0].group else None
     tracker = tracker or NoTracker()
     store.check_writable()
-    folder = store.sweep_dir(plan.name)
-    with hold_lock(folder), _stop_on_signals() as stop:
-        _refuse_leftovers(plan, store, folder)
-        settle_plan(plan, folder)
-        trials = Trials(plan, SweepStudy(plan, folder), store, total=total, attempts=attempts)
-        observer(SweepOpened(plan=plan, total=total, rows=trials.table()))
-        tracker.open_sweep(plan)
-        tracker.reconcile(ended_records(plan, trials.table(), store))
+    with _all_locked(plans, group, store), _stop_on_signals() as stop:
+        _settle(plans, group, store)
+        searches = {plan.name: _trials(plan, store, total, attempts) for plan in plans}
+        _open(plans, group, searches, store, total=total, tracker=tracker, observer=observer)
+        served: dict[int, str] = {}
+        trials = Together(searches, served)
+        finals_each = plans[0].finals * (top + (not plans[0].trains_alike))
         crew = Crew(
-            store, workers=min(workers, max(trials.left(), plan.finals)), start_pool=start_pool,
-            tracker=tracker, observer=observer, job_extra=job_extra or {}, stop=stop,
+            store, workers=min(workers, max(trials.left(), len(plans) * finals_each)),
+            start_pool=start_pool, tracker=tracker, observer=observer, job_extra=job_extra or {},
+            stop=stop,
         )  # fmt: skip
         try:
             with crew:
                 crew.run(trials)
-                finals = Finals(plan, best_row(plan, trials.table()), store, attempts=attempts)
-                crew.run(finals)
+                best = {p.name: best_rows(p, searches[p.name].table(), top) for p in plans}
+                finals = {p.name: Finals(p, best[p.name], store, attempts=attempts) for p in plans}
+                crew.run(Together(finals, served))
         except BaseException as error:
             stopped = isinstance(error, (InterruptedRun, KeyboardInterrupt))
-            table = SweepOutcome(name=plan.name, trials=trials.table())
-            tracker.close_sweep("interrupted" if stopped else "failed", table)
+            tables = (
+                SweepOutcome(name=name, trials=work.table(), total=total)
+                for name, work in searches.items()
+            )
+            _close(tracker, group, "interrupted" if stopped else "failed", tables)
             raise
-        outcome = _outcome(plan, trials, finals, total, runs_started=crew.runs_started)
-        tracker.close_sweep("finished", outcome)
-    return outcome
+        outcomes = tuple(
+            _outcome(p, searches[p.name], finals[p.name], total, runs_started=crew.runs_started)
+            for p in plans
+        )
+        _close(tracker, group, "finished", outcomes)
+    return outcomes
+
+
+@contextmanager
+def _all_locked(
+    plans: Sequence[SweepPlan], group: SweepGroup | None, store: Store
+) -> Iterator[None]:
+    """Hold the folders of a group and of each sweep, always in the same order."""
+    with ExitStack() as locks:
+        for name in [*([group.name] if group else []), *(plan.name for plan in plans)]:
+            locks.enter_context(hold_lock(store.sweep_dir(name)))
+        yield
+
+
+def _settle(plans: Sequence[SweepPlan], group: SweepGroup | None, store: Store) -> None:
+    for plan in plans:
+        refuse_group(store.sweep_dir(plan.name))
+        _refuse_leftovers(plan, store, store.sweep_dir(plan.name))
+    if group is not None:
+        settle_group(group, store.sweep_dir(group.name))
+    for plan in plans:
+        settle_plan(plan, store.sweep_dir(plan.name))
+
+
+def _trials(plan: SweepPlan, store: Store, total: int, attempts: int) -> Trials:
+    study = SweepStudy(plan, store.sweep_dir(plan.name))
+    return Trials(plan, study, store, total=total, attempts=attempts)
+
+
+def _open(
+    plans: Sequence[SweepPlan], group: SweepGroup | None, searches: Mapping[str, Trials],
+    store: Store, *, total: int, tracker: Tracker, observer: Observer,
+) -> None:  # fmt: skip
+    """Tell everybody of what is there."""
+    for plan in plans:
+        observer(SweepOpened(plan=plan, total=total, rows=searches[plan.name].table()))
+    if group is not None:
+        tracker.open_group(group)
+    ended = []
+    for plan in plans:
+        tracker.open_sweep(plan)
+        ended += ended_records(plan, searches[plan.name].table(), store)
+    tracker.reconcile(ended)
+
+
+def _close(
+    tracker: Tracker, group: SweepGroup | None, end: SweepEnd, outcomes: Iterable[SweepOutcome]
+) -> None:
+    for outcome in outcomes:
+        tracker.close_sweep(end, outcome)
+    if group is not None:
+        tracker.close_group(group, end)
 
 
 def _outcome(
@@ -105,15 +188,21 @@ def _outcome(
         notes.append(f"Sweep {plan.name!r} holds its {len(rows)} trials: nothing was left to do.")
     if best is None:
         notes.append("No trial finished, so there is no best configuration to train again.")
+    again = finals.records()
     return SweepOutcome(
-        name=plan.name, trials=rows, best=best,
-        front=leaders(plan, rows) if len(plan.objectives) > 1 else (), finals=finals.records(),
+        name=plan.name, trials=rows, total=total, best=best,
+        front=leaders(plan, rows) if len(plan.objectives) > 1 else (),
+        finals=tuple(record for record in again if record.role == "final"),
+        reruns=tuple(record for record in again if record.role == "rerun"),
         already_done=not runs_started, notes=tuple(notes),
     )  # fmt: skip
 
 
-def _check_numbers(plan: SweepPlan, total: int, workers: int, attempts: int) -> None:
-    for what, value in (("trials", total), ("workers", workers), ("attempts", attempts)):
+def _check_numbers(plan: SweepPlan, total: int, workers: int, attempts: int, top: int) -> None:
+    for what, value in (
+        ("trials", total), ("workers", workers), ("attempts", attempts),
+        ("trials to train again", top),
+    ):  # fmt: skip
         if not value >= 1:
             raise UsageError(f"The number of {what} must be at least 1, got {value}.")
     if workers > plan.lookahead:

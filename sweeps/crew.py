@@ -129,7 +129,7 @@ class Crew:
 
     def _hand_out(self, pool: Pool, work: Work) -> None:
         for slot in sorted(self._idle):
-            task = work.next_task()
+            task = work.next_task(slot)
             if task is None:
                 return
             self._idle.remove(slot)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from harness.record import EpochPoint, RunRecord
+from sweeps.group import SweepGroup
 from sweeps.plan import SweepPlan, Task
 from sweeps.sampler import TrialRow
 
@@ -17,18 +18,23 @@ class SweepOutcome:
 
     Attributes:
         trials: the whole table, in order of numbers.
+        total: how many trials it was to hold: its budget, once they have ended.
         best: the finished trial that is best in the first objective; None if none finished.
         front: with several objectives the trials that no other one dominates; else empty.
-        finals: records of the best configuration trained again, in order of seeds.
+        finals: records of the best configurations trained again, of the best first, in order of
+            seeds.
+        reruns: records of the best trial repeated with new seeds; none if finals train alike.
         already_done: nothing was started, because nothing was left to do.
         notes: what the user should know, one sentence each.
     """
 
     name: str
     trials: tuple[TrialRow, ...]
+    total: int
     best: TrialRow | None = None
     front: tuple[TrialRow, ...] = ()
     finals: tuple[RunRecord, ...] = ()
+    reruns: tuple[RunRecord, ...] = ()
     already_done: bool = False
     notes: tuple[str, ...] = ()
 
@@ -43,6 +49,9 @@ class Tracker(Protocol):
     A tracker whose server is away keeps that to itself and sends later: a `TrackingError` here
     would stop the sweep.
     """
+
+    def open_group(self, group: SweepGroup) -> None:
+        """Make a group of sweeps known, before any of its sweeps."""
 
     def open_sweep(self, plan: SweepPlan) -> None:
         """Make the sweep known, before any of its runs."""
@@ -61,6 +70,9 @@ class Tracker(Protocol):
 
     def close_sweep(self, end: SweepEnd, outcome: SweepOutcome) -> None:
         """The command ends."""
+
+    def close_group(self, group: SweepGroup, end: SweepEnd) -> None:
+        """The command ends; the sweeps of the group are closed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +128,9 @@ Observer = Callable[[Event], None]
 class NoTracker:
     """Tracks nothing."""
 
+    def open_group(self, group: SweepGroup) -> None:
+        """See `Tracker`."""
+
     def open_sweep(self, plan: SweepPlan) -> None:
         """See `Tracker`."""
 
@@ -132,4 +147,7 @@ class NoTracker:
         """See `Tracker`."""
 
     def close_sweep(self, end: SweepEnd, outcome: SweepOutcome) -> None:
+        """See `Tracker`."""
+
+    def close_group(self, group: SweepGroup, end: SweepEnd) -> None:
         """See `Tracker`."""

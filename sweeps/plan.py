@@ -59,6 +59,7 @@ class SweepPlan:
         objectives: measures, quality on the validation split; "best" means the first of them.
         lookahead: trial `i` is proposed from the results up to trial `i - lookahead`; also the
             most workers that can be busy.
+        group: the group of sweeps that it belongs to, one for each backbone; None for no group.
 
     Raises:
         UsageError: a name, number or field does not fit.
@@ -78,6 +79,7 @@ class SweepPlan:
     sampler: SamplerName = "tpe"
     pruner: PrunerName = "median"
     lookahead: int = 4
+    group: str | None = None
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -100,6 +102,7 @@ class SweepPlan:
         for params in self.space.probes():
             self.trial_task(0, params)
             self.final_task(0, params, 1)
+            self.rerun_task(0, params, 1)
 
     @property
     def goals(self) -> tuple[Objective, ...]:
@@ -121,6 +124,23 @@ class SweepPlan:
         """Return which way the first objective is better."""
         return self.goals[0].direction
 
+    @property
+    def trains_alike(self) -> bool:
+        """Return whether finals train as long, and on as much, as trials do."""
+        names = {*self.trial_overrides, *self.final_overrides}
+        usual = {name: getattr(self.base, name) for name in names}
+        return usual | dict(self.trial_overrides) == usual | dict(self.final_overrides)
+
+    def trial_budget(self, n_train: int) -> int:
+        """Return the training examples that a trial is granted, each counted in each epoch.
+
+        Args:
+            n_train: size of the training split.
+        """
+        changes: dict[str, Any] = dict(self.trial_overrides)
+        config = dataclasses.replace(self.base, **changes)
+        return config.epochs * (config.train_examples or n_train)
+
     def trial_id(self, number: int) -> str:
         """Return the run id of a trial."""
         return f"{self.name}-t{number:03d}"
@@ -140,20 +160,35 @@ class SweepPlan:
         The trial is part of the run id: a sweep that grows and finds a better trial adds finals
         beside the old ones and overwrites none.
         """
-        changes: dict[str, Any] = {
-            **self.final_overrides,
-            "evaluate_test": True,
-            "seed": (self.base.seed + k) % (MAX_SEED + 1),
-        }
-        config = self.space.apply(dataclasses.replace(self.base, **changes), params)
         return Task(
             run_id=f"{self.trial_id(number)}-s{k}", role="final", sweep=self.name, trial=number,
-            config=config,
+            config=self._tested(self.final_overrides, params, k),
         )  # fmt: skip
+
+    def rerun_task(self, number: int, params: Mapping[str, Value], k: int) -> Task:
+        """Return the `k`-th re-run (from 1) of trial `number`: like it, but for seed and test.
+
+        A final trains longer than the trial did, so it cannot tell how much of the trial's score
+        was luck; a re-run can.
+        """
+        return Task(
+            run_id=f"{self.trial_id(number)}-r{k}", role="rerun", sweep=self.name, trial=number,
+            config=self._tested(self.trial_overrides, params, k),
+        )  # fmt: skip
+
+    def _tested(
+        self, overrides: Mapping[str, Override], params: Mapping[str, Value], k: int
+    ) -> RunConfig:
+        """Return a configuration with the `k`-th new seed that opens the test split."""
+        seed = (self.base.seed + k) % (MAX_SEED + 1)
+        changes: dict[str, Any] = {**overrides, "evaluate_test": True, "seed": seed}
+        return self.space.apply(dataclasses.replace(self.base, **changes), params)
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as plain JSON values."""
         values = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
+        if self.group is None:
+            del values["group"]  # a plan outside of groups reads, and is named, as ever
         return values | {
             "version": PLAN_VERSION,
             "base": self.base.to_json(),

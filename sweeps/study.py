@@ -136,6 +136,18 @@ def leaders(plan: SweepPlan, rows: Iterable[TrialRow]) -> tuple[TrialRow, ...]:
     return tuple(sorted(finished.values(), key=lambda r: (-sign * r.values[0], r.number)))
 
 
+def best_rows(plan: SweepPlan, rows: Sequence[TrialRow], most: int) -> tuple[TrialRow, ...]:
+    """Return the `most` best finished trials, best first; of equal params only the best one.
+
+    A choice among a few values may be drawn twice; trained again, both would be the same runs.
+    """
+    chosen: list[TrialRow] = []
+    for row in leaders(plan, rows):
+        if len(chosen) < most and all(row.params != other.params for other in chosen):
+            chosen.append(row)
+    return tuple(chosen)
+
+
 def load_table(store: Store, name: str) -> tuple[SweepPlan, tuple[TrialRow, ...]]:
     """Return a sweep's plan and trials as they stand; needs no lock and changes nothing.
 

@@ -1,8 +1,9 @@
-"""The two kinds of work of a sweep: its trials, and the finals of the best one."""
+"""The two kinds of work of a sweep: its trials, and the finals of the best ones."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Protocol
 
 from harness.record import EpochPoint, RunRecord
@@ -20,8 +21,8 @@ class Work(Protocol):
     def left(self) -> int:
         """Return how many runs have not ended."""
 
-    def next_task(self) -> Task | None:
-        """Return a run to start now, or None while there is none."""
+    def next_task(self, slot: int) -> Task | None:
+        """Return a run that the worker in a slot may start now, or None while there is none."""
 
     def goes_on(self, task: Task, point: EpochPoint) -> bool:
         """Return whether a run continues after an epoch."""
@@ -70,7 +71,7 @@ class Trials:
         """See `Work`."""
         return self._total - sum(row.status != "running" for row in self._rows)
 
-    def next_task(self) -> Task | None:
+    def next_task(self, slot: int) -> Task | None:  # noqa: ARG002 - all workers are alike here
         """See `Work`."""
         if self._waiting:
             number = self._waiting.pop(0)
@@ -166,22 +167,23 @@ class Trials:
 
 
 class Finals:
-    """The best configuration trained again, once for each new seed.
+    """The best configurations trained again, once for each new seed: finals, then re-runs.
 
-    A final that failed is tried again by the next command: unlike a trial it counts for nothing.
+    A run that failed is tried again by the next command: unlike a trial it counts for nothing.
 
     Args:
         plan: of the sweep.
-        best: the trial that won; None if none finished, then there are no finals.
+        best: the trials that won, best first; if none finished, there are no finals.
         store: where workers put the records.
         attempts: workers that may die of one final before it counts as failed.
     """
 
     def __init__(
-        self, plan: SweepPlan, best: TrialRow | None, store: Store, *, attempts: int
+        self, plan: SweepPlan, best: Sequence[TrialRow], store: Store, *, attempts: int
     ) -> None:
         self._store, self._attempts = store, attempts
-        self._tasks = () if best is None else final_tasks(plan, best)
+        self._tasks = tuple(task for row in best for task in final_tasks(plan, row))
+        self._tasks += tuple(task for row in best[:1] for task in rerun_tasks(plan, row))
         self._waiting = [task for task in self._tasks if self.found(task) is None]
         self._open = {task.run_id for task in self._waiting}
         self._deaths: dict[str, int] = {}
@@ -190,7 +192,7 @@ class Finals:
         """See `Work`."""
         return len(self._open)
 
-    def next_task(self) -> Task | None:
+    def next_task(self, slot: int) -> Task | None:  # noqa: ARG002 - all workers are alike here
         """See `Work`."""
         return self._waiting.pop(0) if self._waiting else None
 
@@ -218,14 +220,20 @@ class Finals:
         return True
 
     def records(self) -> tuple[RunRecord, ...]:
-        """Return the records there are, in order of seeds."""
+        """Return the records there are: of the best trial first, in order of seeds."""
         found = (self._store.read_record(task.run_id) for task in self._tasks)
         return tuple(record for record in found if record is not None)
 
 
 def final_tasks(plan: SweepPlan, row: TrialRow) -> tuple[Task, ...]:
-    """Return the finals of a trial, should it be the best."""
+    """Return the finals of a trial, should it be among the best."""
     return tuple(plan.final_task(row.number, row.params, k) for k in range(1, plan.finals + 1))
+
+
+def rerun_tasks(plan: SweepPlan, row: TrialRow) -> tuple[Task, ...]:
+    """Return the re-runs of a trial, should it be the best; none if finals train alike anyway."""
+    seeds = () if plan.trains_alike else range(1, plan.finals + 1)
+    return tuple(plan.rerun_task(row.number, row.params, k) for k in seeds)
 
 
 def ended_records(plan: SweepPlan, rows: tuple[TrialRow, ...], store: Store) -> list[RunRecord]:
@@ -234,6 +242,6 @@ def ended_records(plan: SweepPlan, rows: tuple[TrialRow, ...], store: Store) -> 
     tasks = [plan.trial_task(row.number, row.params) for row in ended]
     for row in ended:
         if row.status == "finished":
-            tasks += final_tasks(plan, row)
+            tasks += (*final_tasks(plan, row), *rerun_tasks(plan, row))
     found = (store.read_record(task.run_id) for task in tasks)
     return [record for record in found if record is not None and record.status != "interrupted"]

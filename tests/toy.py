@@ -30,7 +30,7 @@ def execute(job: Mapping[str, Any], on_epoch: Callable[[EpochPoint], bool]) -> R
     """
     config = RunConfig.from_json(job["config"])
     store = Store(Path(job["store"]))
-    _show_pid(store)
+    _show_pid(store, config.backbone)
     fault = dict(job.get("faults", {})).get(str(job["trial"]), "")
     points: list[EpochPoint] = []
     status: Status = "finished"
@@ -91,10 +91,16 @@ def pids(store: Store) -> list[int]:
     return sorted(int(path.name) for path in folder.iterdir()) if folder.is_dir() else []
 
 
-def _show_pid(store: Store) -> None:
+def served(store: Store) -> list[list[str]]:
+    """Return for each worker the backbones of its jobs, in order."""
+    return [(store.root / "pids" / str(pid)).read_text().split() for pid in pids(store)]
+
+
+def _show_pid(store: Store, backbone: str) -> None:
     folder = store.root / "pids"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / str(os.getpid())).touch()
+    with (folder / str(os.getpid())).open("a") as file:
+        file.write(f"{backbone}\n")
 
 
 def _misbehave(fault: str, epoch: int, store: Store, run_id: str) -> None:

@@ -1,6 +1,7 @@
 """A sweep of the toy as a program that can be killed: `python tests/toy_sweep.py OUT WISH`.
 
-WISH is a JSON object with total, workers, delay_s and, if wanted, attempts.
+WISH is a JSON object with total, workers, delay_s and, if wanted, attempts; with backbones it is a
+group of sweeps.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from toy import EPOCHS
 from harness.config import RunConfig
 from harness.errors import BenchError
 from harness.store import Store
-from sweeps.coordinator import run_sweep
+from sweeps.coordinator import run_sweep, run_sweeps
+from sweeps.group import member_name
 from sweeps.listeners import SweepOutcome
 from sweeps.plan import SweepPlan
 from sweeps.pool import LocalPool
@@ -46,10 +48,38 @@ def sweep(
     )  # fmt: skip
 
 
+def toy_members(*backbones: str, name: str = "toys", **changes: Any) -> list[SweepPlan]:
+    """Return the plans of a group that searches each of these backbones."""
+    return [
+        toy_plan(
+            name=member_name(name, backbone), group=name,
+            base=RunConfig(epochs=EPOCHS, backbone=backbone), **changes,
+        )
+        for backbone in backbones
+    ]  # fmt: skip
+
+
+def sweep_all(
+    store: Store, plans: list[SweepPlan], *, total: int, workers: int = 2, **options: Any
+) -> tuple[SweepOutcome, ...]:
+    """Run a group of sweeps of the toy here; `options` as those of `sweep`."""
+    extra = {name: options.pop(name) for name in ("delay_s", "faults") if name in options}
+    start_pool = partial(LocalPool, execute="toy:execute", log_dir=store.root)
+    return run_sweeps(
+        plans, total=total, workers=workers, store=store, start_pool=start_pool,
+        job_extra=extra, **options,
+    )  # fmt: skip
+
+
 def main() -> None:
     """Run it as the command line says."""
+    wish, store = json.loads(sys.argv[2]), Store(Path(sys.argv[1]))
+    backbones = wish.pop("backbones", ())
     try:
-        outcome = sweep(Store(Path(sys.argv[1])), toy_plan(), **json.loads(sys.argv[2]))
+        if backbones:
+            outcome = sweep_all(store, toy_members(*backbones), **wish)[0]
+        else:
+            outcome = sweep(store, toy_plan(), **wish)
     except BenchError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(error.exit_code)
