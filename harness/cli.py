@@ -174,8 +174,13 @@ def launch(context: click.Context, /, **values: Any) -> None:
 
 
 @bench.command(cls=Sectioned)
+@click.option(
+    "--backbone", "backbones", multiple=True, default=[RunConfig().backbone], show_default=True,
+    metavar="NAME",
+    help="Network body to search; repeat it to compare several, each with a search of its own.",
+)  # fmt: skip
 @sweep_options
-@config_options(without=("evaluate_test",))
+@config_options(without=("backbone", "evaluate_test"))
 @data_dir_option
 @place_options
 @click.pass_context
@@ -185,10 +190,11 @@ def sweep(context: click.Context, /, **values: Any) -> None:
     Trials look at the validation split only. The best configuration is trained again with new
     seeds, and only those runs open the sealed test split. The same command goes on after a kill
     and does nothing once all is done. An option such as --learning-rate fixes that field instead
-    of searching it.
+    of searching it. Several --backbone are searched with equal budgets: as many trials each, of
+    as many training examples.
     """
     check_sweep_options(values)
-    config = read_config(values)
+    configs = read_configs(values)
     from harness import cmd_sweep
 
     request = cmd_sweep.Request(
@@ -196,9 +202,9 @@ def sweep(context: click.Context, /, **values: Any) -> None:
         trial_epochs=values["trial_epochs"], trial_examples=values["trial_examples"],
         final_seeds=values["final_seeds"], objectives=tuple(values["objectives"]),
         sampler=values["sampler"], pruner=values["pruner"], workers=values["workers"],
-        report=values["report"],
+        report=values["report"], top=values["top"],
     )  # fmt: skip
-    cmd_sweep.sweep(config, request, chosen=given(context), **_places(values))
+    cmd_sweep.sweep(configs, request, chosen=given(context), **_places(values))
 
 
 @bench.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+from collections.abc import Sequence
 
 from harness.config import RunConfig, knobs
 from harness.sweep_options import OBJECTIVES, PRUNER
@@ -14,13 +15,26 @@ from sweeps.search_text import axis_text
 from sweeps.space import DEFAULT_SPACE
 
 
-def sweep_command(plan: SweepPlan, trials: int) -> str:
-    """Return the command line that repeats a sweep from nothing."""
-    words = ["bench", "sweep", "--trials", str(trials), "--name", plan.name]
+def sweep_command(
+    plan: SweepPlan, trials: int, *, members: Sequence[SweepPlan] = (), top: int = 1
+) -> str:
+    """Return the command line that repeats a sweep from nothing.
+
+    Args:
+        plan: of the sweep.
+        trials: how many it holds.
+        members: all of its group, if it has one; the line then repeats the group.
+        top: how many of the best trials were trained again.
+    """
+    words = ["bench", "sweep", "--trials", str(trials), "--name", plan.group or plan.name]
+    for member in members:
+        words += ["--backbone", member.base.backbone]
     default = dataclasses.replace(RunConfig(), threads=1).to_json()
     for name, value in plan.base.to_json().items():
         always = name in {"epochs", "dataset"}
         if name in plan.space.names() or knobs()[name].on_off or value is None:
+            continue
+        if name == "backbone" and members:
             continue
         fixed = name in DEFAULT_SPACE.names()
         if always or fixed or value != default[name]:
@@ -29,7 +43,8 @@ def sweep_command(plan: SweepPlan, trials: int) -> str:
     words += ["--trial-epochs", str(overrides["epochs"])]
     if overrides.get("train_examples") is not None:
         words += ["--trial-examples", str(overrides["train_examples"])]
-    for axis in plan.space.axes:
+    axes = dict.fromkeys(axis for each in members or [plan] for axis in each.space.axes)
+    for axis in axes:
         if axis not in DEFAULT_SPACE.axes:
             words += ["--search", axis_text(axis)]
     if plan.objectives != OBJECTIVES:
@@ -38,7 +53,7 @@ def sweep_command(plan: SweepPlan, trials: int) -> str:
     pruner = PRUNER if len(plan.objectives) == 1 else "dominance"
     for name, value, usual in (
         ("final-seeds", plan.finals, 3), ("sampler", plan.sampler, "tpe"),
-        ("pruner", plan.pruner, pruner),
+        ("pruner", plan.pruner, pruner), ("top", top, 1),
     ):  # fmt: skip
         if value != usual:
             words += [f"--{name}", str(value)]

@@ -10,6 +10,7 @@ from harness.store import Store
 from harness.sweep_display import trial_table
 from harness.tracking_uri import public_uri, resolve_uri
 from harness.ui import serve
+from sweeps.group import read_group
 from sweeps.lock import holder
 from sweeps.study import load_table
 
@@ -43,7 +44,12 @@ def status(name: str | None, *, out: Path) -> None:
         )
     if not names:
         note(f"no sweep in {store.root} yet: start with `bench sweep`")
-    for each in [name] if name else names:
+    group = read_group(store.sweep_dir(name)) if name else None
+    for each in [name, *(group.members if group else ())] if name else names:
+        members = read_group(store.sweep_dir(each))
+        if members is not None:
+            note(f"{each}: group of {', '.join(members.members)}")
+            continue
         plan, rows = load_table(store, each)
         states = [row.status for row in rows]
         counts = ", ".join(f"{states.count(s)} {s}" for s in dict.fromkeys(states)) or "no trials"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.certificate import Certificate, certificates
 from harness.cmd_lines import sweep_command
+from harness.config import RunConfig
 from harness.console import note, say, waiting
 from harness.errors import StoreError, UsageError
 from harness.record import RunRecord
@@ -50,7 +52,7 @@ def report(
 
     with waiting("fetching records and predictions ..."):
         library = _Library(fetch, uri, experiment, cache=store.root / "fetched")
-        parents = library.parents(sweeps, latest=not (runs or everything))
+        names, parents = library.parents(sweeps, latest=not (runs or everything))
         found = library.runs(parents, runs)
     if not found:
         raise UsageError(
@@ -59,7 +61,6 @@ def report(
         )
     records = [run.record for run in found]
     plans = library.plans(parents, records)
-    names = tuple(parents.values())
     title = names[0] if len(names) == 1 and not runs else experiment
     folder = to or store.report_dir(title if names else REPORT_OF_ALL)
     with waiting("drawing ..."):
@@ -68,7 +69,7 @@ def report(
             folder,
             title=title,
             importances={name: _importances(plan, records) for name, plan in plans.items()},
-            commands={name: _command(plan, records) for name, plan in plans.items()},
+            commands={name: _command(plan, plans, records) for name, plan in plans.items()},
             certificates=_certificates(store),
         )
     note(f"report: {written.path}")
@@ -97,13 +98,24 @@ class _Library:
     def __init__(self, fetch: ModuleType, uri: str, experiment: str, *, cache: Path) -> None:
         self._fetch, self._uri, self._experiment, self._cache = fetch, uri, experiment, cache
 
-    def parents(self, sweeps: Sequence[str], *, latest: bool) -> dict[str, str]:
-        """Return what was asked for as sweeps, each with its name; the latest if nothing was."""
+    def parents(
+        self, sweeps: Sequence[str], *, latest: bool
+    ) -> tuple[tuple[str, ...], dict[str, str]]:
+        """Return the names of what was asked for, the latest if nothing was, and its sweeps.
+
+        The sweeps are told by MLflow run id and name; those of a group are its members.
+        """
         asked = list(sweeps)
         if not asked and latest:
             last = self._fetch.latest_sweep(self._uri, experiment=self._experiment)
             asked = [] if last is None else [last]
-        return {each: self._params(each).get("sweep.name", each) for each in asked}
+        names: list[str] = []
+        parents: dict[str, str] = {}
+        for each in asked:
+            name, members = self._fetch.sweeps_of(self._uri, each, experiment=self._experiment)
+            names.append(name)
+            parents |= members
+        return tuple(names), parents
 
     def runs(self, parents: Iterable[str], run_ids: Sequence[str]) -> list[FetchedRun]:
         """Return the runs of these sweeps and these runs; every run if none are named."""
@@ -145,7 +157,9 @@ class _Library:
 
 def _plan(params: dict[str, str]) -> SweepPlan:
     """Return the plan that a sweep's parent run carries."""
-    texts = {"name", "data_source", "data_digest", "code", "objective", "sampler", "pruner"}
+    texts = {
+        "name", "group", "data_source", "data_digest", "code", "objective", "sampler", "pruner"
+    }  # fmt: skip
     values: dict[str, Any] = {}
     for key, text in params.items():
         name = key.removeprefix("sweep.")
@@ -161,8 +175,28 @@ def _trials(name: str, records: Sequence[RunRecord]) -> list[RunRecord]:
     return [record for record in records if record.sweep == name and record.role == "trial"]
 
 
-def _command(plan: SweepPlan, records: Sequence[RunRecord]) -> str:
-    return sweep_command(plan, len(_trials(plan.name, records)))
+def _command(plan: SweepPlan, plans: Mapping[str, SweepPlan], records: Sequence[RunRecord]) -> str:
+    """Return the line that repeats a sweep, together with the others of its group."""
+    members = [other for other in plans.values() if plan.group and other.group == plan.group]
+    tried = max(len(_trials(each.name, records)) for each in members or [plan])
+    return sweep_command(plan, tried, members=members, top=_top(plan, records))
+
+
+def _top(plan: SweepPlan, records: Sequence[RunRecord]) -> int:
+    """Return how many of the best trials were trained again."""
+    again = {r.trial for r in records if r.sweep == plan.name and r.role == "final"}
+    finished = [
+        (value, r.trial, r.config)
+        for r in _trials(plan.name, records)
+        if r.status == "finished" and r.trial is not None
+        and (value := r.value(plan.metric)) is not None
+    ]  # fmt: skip
+    sign = -1 if plan.direction == "maximize" else 1
+    finished.sort(key=lambda trial: (sign * trial[0], trial[1]))
+    first: dict[RunConfig, int] = {}
+    for _, number, config in finished:
+        first.setdefault(config, number)  # of equal trials only the first is trained again
+    return max(1, len(list(itertools.takewhile(again.__contains__, first.values()))))
 
 
 def _importances(plan: SweepPlan, records: Sequence[RunRecord]) -> dict[str, float]:

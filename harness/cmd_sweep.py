@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,28 +12,32 @@ from typing import TYPE_CHECKING, Any
 
 from architectures import registry
 from harness import __version__
+from harness.cmd_group import check_plans, member_searches, named_members, opening
 from harness.cmd_lines import best_command
 from harness.cmd_report import report
+from harness.cmd_results import show_results
 from harness.cmd_run import check_step, opened_tracker, with_data_defaults
 from harness.cmd_workers import check_before_trials, check_sweepable, count_workers, start_pool
 from harness.config import RunConfig, digest_of, knobs
-from harness.console import console, note, say, waiting
+from harness.console import note, say, waiting
 from harness.data import load
 from harness.datasets import TRIAL_EPOCHS, TRIAL_EXAMPLES
 from harness.errors import BenchError, UsageError
+from harness.group_display import GroupDisplay
 from harness.options import check_config, places
 from harness.pools import CLASSES
 from harness.record import EpochPoint, RunRecord
 from harness.schedule import check_warmup
 from harness.store import Store
-from harness.sweep_display import SweepDisplay, trial_table
+from harness.sweep_display import SweepDisplay
 from harness.sweep_options import LOOKAHEAD, OBJECTIVES, PRUNER
 from harness.tracking_uri import resolve_uri
 from sweeps.axes import Axis
-from sweeps.coordinator import run_sweep
+from sweeps.coordinator import run_sweeps
+from sweeps.group import SweepGroup
 from sweeps.listeners import SweepEnd, SweepOutcome
 from sweeps.objectives import TIMED, objectives_of
-from sweeps.plan import SweepPlan, Task, check_pruner, read_plan, settle_plan
+from sweeps.plan import SweepPlan, Task, check_pruner
 from sweeps.search_text import parse_axis
 from sweeps.space import DEFAULT_SPACE, SearchSpace
 
@@ -56,10 +60,11 @@ class Request:
     pruner: str | None
     workers: int | None
     report: bool
+    top: int = 1
 
 
 def sweep(
-    config: RunConfig,
+    configs: Sequence[RunConfig],
     request: Request,
     *,
     chosen: Collection[str],
@@ -68,10 +73,11 @@ def sweep(
     experiment: str,
     data_dir: Path | None,
 ) -> None:
-    """Bring a sweep to its total of trials, test the best and report.
+    """Bring a sweep, or one for each backbone, to its total of trials, test the best and report.
 
     Args:
-        config: what trials and finals start from; `dataset` may be "auto".
+        configs: what trials and finals start from, apart in their backbones only; `dataset` may
+            be "auto".
         request: the size and rules of the search.
         chosen: names of the options that the user set; a field among them is not searched.
         out: folder for all results.
@@ -83,39 +89,46 @@ def sweep(
         BenchError: something does not fit, or no trial finished.
         InterruptedRun: it was stopped; the same command goes on.
     """
-    check_sweepable(request.workers, config)
+    check_sweepable(request.workers, configs[0])
     store = Store(out)
     uri = resolve_uri(tracking_uri, store.root)
-    space = _space(request.search, chosen)
-    objectives_of(request.objectives or OBJECTIVES, searched=space.names())
     check_pruner(_pruner(request), request.objectives)
-    for params in space.probes():
-        _check_trial(space.apply(config, params))
     timed = [name for name in request.objectives if name in TIMED]
     if timed:
         note(f"`{timed[0]}` is a time: another sweep of the same seed will not give this table")
+    spaces = _spaces(configs, request.search, chosen)
+    for config, space in zip(configs, spaces, strict=True):
+        objectives_of(request.objectives or OBJECTIVES, searched=space.names())
+        for params in space.probes():
+            _check_trial(space.apply(config, params))
     store.check_writable()
-    data = load(config, data_dir, say=say)
-    config = with_data_defaults(config, data.source, chosen)
+    data = load(configs[0], data_dir, say=say)
+    configs = [with_data_defaults(config, data.source, chosen) for config in configs]
     if "threads" not in chosen:
         # Rounding depends on threads: a fixed number keeps the table free of the worker count.
-        config = dataclasses.replace(config, threads=1)
-    plan = _plan(config, request, space, data.source, data.identity().digest)
-    if read_plan(store.sweep_dir(plan.name)) is not None:
-        settle_plan(plan, store.sweep_dir(plan.name))  # refuses another plan before slow imports
-    probes = [plan.trial_task(0, params).config for params in space.probes()]
+        configs = [dataclasses.replace(config, threads=1) for config in configs]
+    digest = data.identity().digest
+    plans = [
+        _plan(config, request, space, data.source, digest)
+        for config, space in zip(configs, spaces, strict=True)
+    ]
+    if len(plans) > 1:
+        plans = named_members(plans, request.name)
+    check_plans(plans, store)
+    probes = [plan.trial_task(0, p).config for plan in plans for p in plan.space.probes()]
     _check_steps(probes, data.n_train)
     check_before_trials(probes)
     tracker = opened_tracker(uri, store, experiment)
     extra = {"data_dir": str(data_dir.absolute()) if data_dir else None}
-    outcome = _search(plan, request, data.n_train, store=store, tracker=tracker, extra=extra)
-    _show(plan, outcome)
-    if request.report and outcome.finals and not _reported(outcome, store):
+    outcomes = _search(plans, request, data.n_train, store=store, tracker=tracker, extra=extra)
+    show_results(plans, outcomes, store)
+    name = plans[0].group or plans[0].name
+    if request.report and any(o.finals for o in outcomes) and not _reported(name, outcomes, store):
         report(
-            sweeps=(plan.name,), runs=(), everything=False, to=None, out=out,
+            sweeps=(name,), runs=(), everything=False, to=None, out=out,
             tracking_uri=tracking_uri, experiment=experiment,
         )  # fmt: skip
-    _what_next(plan, outcome, places(out, tracking_uri, experiment))
+    _what_next(plans, outcomes, places(out, tracking_uri, experiment))
 
 
 def _check_trial(config: RunConfig) -> None:
@@ -146,27 +159,47 @@ def _check_steps(trials: Collection[RunConfig], n_train: int) -> None:
 
 
 def _search(
-    plan: SweepPlan, request: Request, n_train: int, *, store: Store, tracker: Tracker,
-    extra: Mapping[str, Any],
-) -> SweepOutcome:  # fmt: skip
-    """Run what is left of the sweep, shown as it goes."""
-    workers = count_workers(request.workers, plan.base)
-    note(f"sweep {plan.name}: {request.trials} trials, {workers} at once, in {store.root}")
+    plans: Sequence[SweepPlan], request: Request, n_train: int, *, store: Store,
+    tracker: Tracker, extra: Mapping[str, Any],
+) -> tuple[SweepOutcome, ...]:  # fmt: skip
+    """Run what is left of the sweeps, shown as it goes."""
+    first, trials = plans[0], request.trials
+    workers = count_workers(request.workers, first.base)
+    note(f"{opening(plans, trials, n_train)}, {workers} at once, in {store.root}")
     with tracker:
-        with SweepDisplay(plan, request.trials, n_train=n_train) as display:
-            outcome = run_sweep(
-                plan,
-                total=request.trials,
+        show = (
+            GroupDisplay(plans, trials, n_train=n_train, top=request.top)
+            if first.group
+            else SweepDisplay(first, trials, n_train=n_train, top=request.top)
+        )
+        with show as display:
+            outcomes = run_sweeps(
+                plans,
+                total=trials,
                 workers=workers,
                 store=store,
-                start_pool=partial(start_pool, plan.base, store.sweep_dir(plan.name)),
+                start_pool=partial(
+                    start_pool, first.base, store.sweep_dir(first.group or first.name)
+                ),
                 tracker=_SweepTracker(tracker),
                 observer=display,
                 job_extra=extra,
+                top=request.top,
             )
         with waiting("drawing pictures and sending them to MLflow ..."):
             tracker.flush()
-    return outcome
+    return outcomes
+
+
+def _spaces(
+    configs: Sequence[RunConfig], search: tuple[str, ...], chosen: Collection[str]
+) -> list[SearchSpace]:
+    """Return what is searched for each backbone."""
+    if len(configs) == 1:
+        fixed = {"backbone" if name == "backbones" else name for name in chosen}
+        return [_space(search, fixed)]
+    backbones = [config.backbone for config in configs]
+    return [_space(texts, chosen) for texts in member_searches(search, backbones)]
 
 
 def _space(search: tuple[str, ...], chosen: Collection[str]) -> SearchSpace:
@@ -250,6 +283,9 @@ class _SweepTracker:
     def __init__(self, tracker: Tracker) -> None:
         self._tracker = tracker
 
+    def open_group(self, group: SweepGroup) -> None:
+        self._tracker.open_sweep(group.to_json())
+
     def open_sweep(self, plan: SweepPlan) -> None:
         self._tracker.open_sweep(plan.to_json())
 
@@ -266,49 +302,45 @@ class _SweepTracker:
         self._tracker.finish(record)
 
     def close_sweep(self, end: SweepEnd, outcome: SweepOutcome) -> None:
-        summary: dict[str, str | int] = {"status": end}
+        summary: dict[str, str | int] = {"status": end, "trials_granted": outcome.total}
         if outcome.front:
             summary["front_trials"] = len(outcome.front)
             numbers = ", ".join(str(row.number) for row in outcome.front)
             summary["Pareto front"] = f"trials {numbers}"
         self._tracker.close_sweep(outcome.name, summary)
 
-
-def _show(plan: SweepPlan, outcome: SweepOutcome) -> None:
-    for text in outcome.notes:
-        say(text)
-    console.print(trial_table(plan, outcome.trials))
-    for record in outcome.finals:
-        score, accuracy, iou = (
-            record.value(f"test_{name}") for name in ("score", "accuracy", "mean_iou")
-        )
-        if score is None or accuracy is None or iou is None:
-            note(f"final {record.run_id}: {record.status}: {record.reason}")
-        else:
-            note(
-                f"final, seed {record.config.seed}: test score {score:.3f}, "
-                f"accuracy {accuracy:.3f}, mean IoU {iou:.3f}"
-            )
+    def close_group(self, group: SweepGroup, end: SweepEnd) -> None:
+        self._tracker.close_sweep(group.name, {"status": end})
 
 
-def _what_next(plan: SweepPlan, outcome: SweepOutcome, where: str) -> None:
+def _what_next(plans: Sequence[SweepPlan], outcomes: Sequence[SweepOutcome], where: str) -> None:
     """Say how to go on; raise if something went wrong on the way.
 
     Raises:
-        BenchError: no trial finished, or not every final.
+        BenchError: no trial of a backbone finished, or not every final or re-run.
     """
-    if outcome.best is None:
-        raise BenchError("No trial finished: see the reasons above, or `bench ui`.")
-    failed = [record for record in outcome.finals if record.status != "finished"]
-    if failed:
-        raise BenchError(
-            f"{len(failed)} of {len(outcome.finals)} finals did not finish: {failed[0].reason} "
-            "The same command tries them again."
-        )
-    note(f"best, trial {outcome.best.number}: {best_command(plan, outcome.best)}")
+    for plan, outcome in zip(plans, outcomes, strict=True):
+        if outcome.best is None:
+            of = f" of {plan.base.backbone}" if plan.group else ""
+            raise BenchError(f"No trial{of} finished: see the reasons above, or `bench ui`.")
+    for kind, records in (
+        ("finals", [record for outcome in outcomes for record in outcome.finals]),
+        ("re-runs", [record for outcome in outcomes for record in outcome.reruns]),
+    ):
+        failed = [record for record in records if record.status != "finished"]
+        if failed:
+            raise BenchError(
+                f"{len(failed)} of {len(records)} {kind} did not finish: {failed[0].reason} "
+                "The same command tries them again."
+            )
+    for plan, outcome in zip(plans, outcomes, strict=True):
+        assert outcome.best is not None, "checked above"
+        of = f" of {plan.base.backbone}" if plan.group else ""
+        note(f"best{of}, trial {outcome.best.number}: {best_command(plan, outcome.best)}")
     note(f"next: `bench ui{where}` to browse every trial, `bench report{where}` to write a report")
 
 
-def _reported(outcome: SweepOutcome, store: Store) -> bool:
+def _reported(name: str, outcomes: Sequence[SweepOutcome], store: Store) -> bool:
     """Tell whether nothing has changed since the report was written."""
-    return outcome.already_done and (store.report_dir(outcome.name) / "report.md").is_file()
+    done = all(outcome.already_done for outcome in outcomes)
+    return done and (store.report_dir(name) / "report.md").is_file()

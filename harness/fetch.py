@@ -20,7 +20,8 @@ from harness.mlflow_client import Connection, asking, connect_existing
 from harness.record import Role, RunRecord
 from harness.store import RECORD_FILE, file_digest, read_record
 
-_NO_RUNS = {names.SWEEP_ROLE, names.REPORT_ROLE, names.CERTIFICATE_ROLE}
+_PARENTS = {names.SWEEP_ROLE, names.GROUP_ROLE}
+_NO_RUNS = {*_PARENTS, names.REPORT_ROLE, names.CERTIFICATE_ROLE}
 _PAGE = 1000
 _DOWNLOADS = 8  # at once; a record takes a server some 30 ms
 
@@ -93,7 +94,7 @@ def fetch(
 
 
 def latest_sweep(uri: str, *, experiment: str) -> str | None:
-    """Return the MLflow run id of the sweep that began last, None if there is no sweep.
+    """Return the MLflow run id of the sweep that began last, or of its group; None if none did.
 
     Raises:
         TrackingError: the store does not answer or has no such experiment.
@@ -101,7 +102,35 @@ def latest_sweep(uri: str, *, experiment: str) -> str | None:
     connection = connect_existing(uri, experiment)
     with asking(uri):
         parents = list(_search(connection, {names.ROLE: names.SWEEP_ROLE}))
-    return str(parents[-1].info.run_id) if parents else None
+    if not parents:
+        return None
+    return str(parents[-1].data.tags.get(names.PARENT, parents[-1].info.run_id))
+
+
+def sweeps_of(uri: str, sweep: str, *, experiment: str) -> tuple[str, dict[str, str]]:
+    """Return the name of a sweep or group, and of its sweeps by MLflow run id: itself, or members.
+
+    Args:
+        uri: from `harness.tracking_uri.resolve_uri`.
+        sweep: name of a sweep or group, or the MLflow run id of its run.
+        experiment: its name.
+
+    Raises:
+        TrackingError: the store does not answer or has no such experiment.
+        UsageError: there is no such sweep, or more than one.
+    """
+    connection = connect_existing(uri, experiment)
+    with asking(uri):
+        run = connection.client.get_run(_parent(connection, sweep))
+        found = [run]
+        if run.data.tags.get(names.ROLE) == names.GROUP_ROLE:
+            nested = {names.ROLE: names.SWEEP_ROLE, names.PARENT: str(run.info.run_id)}
+            found = list(_search(connection, nested))
+    return _sweep_of(run), {str(each.info.run_id): _sweep_of(each) for each in found}
+
+
+def _sweep_of(run: Run) -> str:
+    return str(run.data.tags.get(names.SWEEP, run.info.run_id))
 
 
 def sweep_name(uri: str, parent: str, *, experiment: str) -> str:
@@ -131,8 +160,8 @@ def _matching(
 
 
 def _parent(connection: Connection, sweep: str) -> str:
-    """Return the MLflow run id of a sweep's parent run."""
-    parents = list(_search(connection, {names.ROLE: names.SWEEP_ROLE}))
+    """Return the MLflow run id of the run of a sweep or group."""
+    parents = [run for role in sorted(_PARENTS) for run in _search(connection, {names.ROLE: role})]
     for run in parents:
         if run.info.run_id == sweep:
             return sweep

@@ -27,6 +27,7 @@ PARENT = "mlflow.parentRunId"
 NOTE = "mlflow.note.content"
 
 SWEEP_ROLE = "sweep"
+GROUP_ROLE = "group"
 REPORT_ROLE = "report"
 CERTIFICATE_ROLE = "certificate"
 
@@ -58,7 +59,7 @@ _HEADLINE = ("score", "accuracy", "mean_iou", "localization_accuracy")
 
 
 def sweep_key(name: str) -> str:
-    """Return the `bench.run_id` of a sweep's parent run; no run id contains a colon."""
+    """Return the `bench.run_id` of a sweep's or group's run; no run id contains a colon."""
     return f"sweep:{name}"
 
 
@@ -76,6 +77,9 @@ def run_name(
     elif role == "final":
         of = f" {trial:02d}" if trial is not None else ""
         what = f"final{of} · seed {config.seed}"
+    elif role == "rerun":
+        of = f" {trial:02d}" if trial is not None else ""
+        what = f"re-run{of} · seed {config.seed}"
     else:
         what = "run"
     return f"{what} · {config.backbone}{_MARKS[status] if status else ''}"

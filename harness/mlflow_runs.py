@@ -22,6 +22,7 @@ from harness.errors import TrackingError
 from harness.liveness import Owner, is_alive
 from harness.mlflow_artifacts import dataset_inputs, run_files
 from harness.mlflow_client import Connection
+from harness.mlflow_group import group_of, is_group, manifest_file
 from harness.mlflow_sweep import less_is_better, objective, sweep_params
 from harness.mlflow_view import sweep_view
 from harness.record import DataIdentity, EpochPoint, Role, RunRecord, Status
@@ -89,28 +90,44 @@ class RunWriter:
             if not token:
                 return
 
-    def open_parent(self, name: str, manifest: Mapping[str, Any], *, live: bool) -> str:
-        """Return the MLflow id of a sweep's parent run, made or opened again; `live` owns it."""
+    def open_parent(
+        self, name: str, manifest: Mapping[str, Any], *, live: bool, group: str | None = None
+    ) -> str:
+        """Return the MLflow id of the run of a sweep or group, made or opened again.
+
+        Args:
+            name: of the sweep or group.
+            manifest: what it is; a group names its members.
+            live: whether this process owns it.
+            group: MLflow id of the run of the sweep's group.
+        """
         key = names.sweep_key(name)
         if live and key in self._live:
             return self._live[key]
         run = self.find(key)
-        run_id = run.info.run_id if run is not None else self._create_parent(key, name, manifest)
+        run_id = (
+            run.info.run_id if run is not None else self._create_parent(key, name, manifest, group)
+        )
         if live:
             self._client.update_run(run_id, status="RUNNING")
             self._client.set_tag(run_id, names.OWNER, self._owner.name)
             self._client.set_tag(run_id, names.STATUS, "running")
-            self._client.log_dict(run_id, dict(manifest), "sweep.json")
-            metric = objective(manifest)
-            tag, view = sweep_view(name, metric, ascending=less_is_better(metric))
+            self._client.log_dict(run_id, dict(manifest), manifest_file(manifest))
+            metric, whole = objective(manifest), group_of(manifest)
+            tag, view = sweep_view(
+                whole or name, metric, ascending=less_is_better(metric), group=whole is not None
+            )
             self._client.set_experiment_tag(self.connection.experiment_id, tag, view)
             self._live[key] = run_id
         return run_id
 
     def find_parent(self, sweep: str) -> str | None:
-        """Return the newest parent run of a sweep, whichever folder it came from."""
-        found = list(self.search(**{names.ROLE: names.SWEEP_ROLE, names.SWEEP: sweep}))
-        return found[-1].info.run_id if found else None
+        """Return the newest run of a sweep or group, whichever folder it came from."""
+        for role in (names.SWEEP_ROLE, names.GROUP_ROLE):
+            found = list(self.search(**{names.ROLE: role, names.SWEEP: sweep}))
+            if found:
+                return str(found[-1].info.run_id)
+        return None
 
     def begin(
         self, run_id: str, role: Role, sweep: str | None, trial: int | None, config: RunConfig,
@@ -275,16 +292,19 @@ class RunWriter:
         self._client.log_batch(run.info.run_id, params=_params(params))
         return str(run.info.run_id)
 
-    def _create_parent(self, key: str, name: str, manifest: Mapping[str, Any]) -> str:
+    def _create_parent(
+        self, key: str, name: str, manifest: Mapping[str, Any], group: str | None
+    ) -> str:
+        role = names.GROUP_ROLE if is_group(manifest) else names.SWEEP_ROLE
         tags = {
             names.RUN_ID: key,
-            names.ROLE: names.SWEEP_ROLE,
+            names.ROLE: role,
             names.SWEEP: name,
             names.STATUS: "running",
             "mlflow.source.type": "LOCAL",
             "mlflow.source.name": "bench sweep",
         }
-        return self._create(f"sweep {name}", tags, sweep_params(manifest), None, _now_ms())
+        return self._create(f"{role} {name}", tags, sweep_params(manifest), group, _now_ms())
 
     def _discard(self, run: Run) -> None:
         """Put a run into MLflow's trash, ended: nothing reads RUNNING there either."""

@@ -33,6 +33,9 @@ class SweepRow:
         contender: the trial, such as "trial 07 · notebook-cnn"; its finals say the same.
         results: of a finished run, what a search may be after, by full name.
         finals: results of a finished final run by name; empty for a trial.
+        tested: test metrics of a finished run, by their full name.
+        granted, consumed: training examples, each counted in each epoch, that the run was given
+            and that it trained on; `granted` is 0 if the record does not say.
     """
 
     contender: str
@@ -40,6 +43,9 @@ class SweepRow:
     status: Status
     results: Mapping[str, float]
     finals: Mapping[str, float]
+    tested: Mapping[str, float]
+    granted: int
+    consumed: int
 
 
 def sweep_row(record: RunRecord) -> SweepRow:
@@ -54,6 +60,9 @@ def sweep_row(record: RunRecord) -> SweepRow:
         status=record.status,
         results={n: v for n, v in values.items() if n.startswith("validation_") or n in _COSTS},
         finals={n: values[n] for n in _MEANS if n in values} if record.role == "final" else {},
+        tested={n: v for n, v in values.items() if n.startswith("test_")},
+        granted=record.config.epochs * record.data.n_train if record.data else 0,
+        consumed=sum(point.images for point in record.history),
     )
 
 
@@ -69,9 +78,10 @@ def sweep_params(manifest: Mapping[str, Any]) -> dict[str, str]:
 def sweep_metrics(
     manifest: Mapping[str, Any], rows: Iterable[SweepRow], summary: Mapping[str, Any]
 ) -> dict[str, float]:
-    """Return the parent's metrics: counts, best validation result, mean and spread of its finals.
+    """Return the parent's metrics: counts, budget, best validation result, finals, optimism gap.
 
-    Numbers in `summary` are added under their names; none replaces a number computed here.
+    Finals are told by mean and spread. Numbers in `summary` are added under their names; none
+    replaces a number computed here.
     """
     rows = list(rows)
     values = {
@@ -80,11 +90,15 @@ def sweep_metrics(
         if isinstance(value, (int, float)) and not isinstance(value, bool)
     }
     values |= {f"trials_{state}": float(count) for state, count in _counts(rows).items()}
+    values |= _budget(rows, values.get("trials_granted"))
     best = best_trial(manifest, rows)
     if best is None:
         return finite(values)
     values |= {name: best.results[name] for name in objectives(manifest) if name in best.results}
-    for name, samples in _finals(rows).get(best.contender, {}).items():
+    gaps = {"optimism_gap": _gaps(manifest, best, rows)}
+    for name, samples in (_finals(rows).get(best.contender, {}) | gaps).items():
+        if not samples:
+            continue
         values[name] = statistics.fmean(samples)
         if len(samples) > 1:
             values[f"{name}_sd"] = statistics.stdev(samples)
@@ -138,7 +152,8 @@ def sweep_note(
     lines += [f"{k}: {v}" for k, v in summary.items() if isinstance(v, str) and k != "status"]
     lines.append(
         "The metrics of this run are the best trial's validation result and the means over "
-        "the final runs of that trial (`_sd`: standard deviation over their seeds)."
+        "the final runs of that trial (`_sd`: standard deviation over their seeds). optimism_gap: "
+        "that validation result minus the test result of the same training with new seeds."
     )
     return "\n\n".join(lines)[:TAG_LIMIT]
 
@@ -146,6 +161,37 @@ def sweep_note(
 def _counts(rows: list[SweepRow]) -> dict[Status, int]:
     states = [row.status for row in rows if row.role == "trial"]
     return {state: states.count(state) for state in get_args(Status)}
+
+
+def _budget(rows: list[SweepRow], trials: float | None) -> dict[str, float]:
+    """Return the training examples that trials were granted, if known, and consumed."""
+    tried = [row for row in rows if row.role == "trial"]
+    values = {"examples_consumed": float(sum(row.consumed for row in tried))}
+    each = max((row.granted for row in tried), default=0)
+    return values | ({"examples_granted": trials * each} if trials and each else {})
+
+
+def _gaps(manifest: Mapping[str, Any], best: SweepRow, rows: list[SweepRow]) -> list[float]:
+    """Return for each new seed how much better the best trial's result was than its test result.
+
+    Only runs that trained as the trial did can tell: re-runs, or finals that happen to.
+    """
+    name = objective(manifest)
+    if not name.startswith("validation_"):
+        return []  # a cost is no better than it was measured
+    test = f"test_{name.removeprefix('validation_')}"
+    again = [row for row in rows if row.contender == best.contender and test in row.tested]
+    alike = [row for row in again if row.role == "rerun"]
+    if not alike and _finals_train_alike(manifest):
+        alike = [row for row in again if row.role == "final"]
+    sign = -1.0 if less_is_better(name) else 1.0
+    return [sign * (best.results[name] - row.tested[test]) for row in alike]
+
+
+def _finals_train_alike(manifest: Mapping[str, Any]) -> bool:
+    base = dict(manifest.get("base") or {})
+    trial, final = (manifest.get(f"{of}_overrides") or {} for of in ("trial", "final"))
+    return bool(base | dict(trial) == base | dict(final))
 
 
 def _finals(rows: list[SweepRow]) -> dict[str, dict[str, list[float]]]:

@@ -20,6 +20,7 @@ _COLUMNS = {
     "metrics.`test_accuracy`": 110,
     "metrics.`test_mean_iou`": 110,
     "metrics.`images_per_s`": 110,
+    "metrics.`optimism_gap`": 105,
     "params.`learning_rate`": 110,
     "params.`class_weight`": 105,
     "params.`box_weight`": 95,
@@ -43,18 +44,20 @@ def experiment_tags() -> dict[str, str]:
     }
 
 
-def sweep_view(name: str, metric: str, *, ascending: bool) -> tuple[str, str]:
+def sweep_view(name: str, metric: str, *, ascending: bool, group: bool = False) -> tuple[str, str]:
     """Return tag and value of the view of one sweep: every trial in a flat list, best first.
 
     MLflow folds the trials of a sweep away unless the table is sorted or filtered.
 
     Args:
-        name: of the sweep; holds no quotes.
+        name: of the sweep, or of a group of sweeps; holds no quotes.
         metric: to sort by, such as "validation_score".
         ascending: whether less is better.
+        group: whether it is a group: then the trials of all its sweeps are listed.
     """
+    of = f"LIKE '{name}.%'" if group else f"= '{name}'"
     facets = {
-        "searchFilter": f"tags.`bench.sweep` = '{name}'",
+        "searchFilter": f"tags.`bench.sweep` {of}",
         "orderByKey": f"metrics.`{metric}`",
         "orderByAsc": ascending,
     }

@@ -149,7 +149,7 @@ def check_workers(config: RunConfig, workers: int) -> None:
 
 
 def read_configs(values: Mapping[str, Any]) -> list[RunConfig]:
-    """Build and check a configuration for each of `backbones` and `repeats`.
+    """Build and check a configuration for each of `backbones` and, if there are any, `repeats`.
 
     All backbones with one seed come before the next seed: a machine that changes while they are
     timed then changes for all of them.
@@ -158,14 +158,14 @@ def read_configs(values: Mapping[str, Any]) -> list[RunConfig]:
         UsageError: a value or name is not allowed, a backbone is named twice, or devices do not
             fit.
     """
-    backbones, repeats = values["backbones"], values["repeats"]
+    backbones, repeats = values["backbones"], values.get("repeats", 1)
     if repeats < 1:
         raise UsageError(f"--repeats must be at least 1, got {repeats}.")
     twice = [name for name in backbones if backbones.count(name) > 1]
     if twice:
+        hint = " For several seeds use --repeats." if "repeats" in values else ""
         raise UsageError(
-            f"Each --backbone must be named once, but {twice[0]!r} is named twice. For several "
-            "seeds use --repeats."
+            f"Each --backbone must be named once, but {twice[0]!r} is named twice.{hint}"
         )
     return [
         read_config({**values, "backbone": name, "seed": values["seed"] + k})

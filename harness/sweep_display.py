@@ -36,6 +36,23 @@ class _Running:
     images: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How a sweep stands: what it does now, how much of it is done, and what came out.
+
+    Attributes:
+        what: "trials" or "finals".
+        counts: trials by state, such as "3 pruned".
+        best: the best finished trial.
+    """
+
+    what: str
+    done: int
+    of: int
+    counts: tuple[str, ...]
+    best: TrialRow | None
+
+
 class SweepDisplay:
     """Shows a sweep; on no terminal, a line for each run that ends.
 
@@ -43,18 +60,34 @@ class SweepDisplay:
         plan: of the sweep.
         total: trials that it shall hold.
         n_train: training examples of a final.
+        top: how many of the best trials are trained again.
         clock: seconds from any origin.
+        left_s: tells the seconds left, if the sweep shares its workers with others.
     """
 
     def __init__(
-        self, plan: SweepPlan, total: int, *, n_train: int, clock: Callable[[], float] = monotonic
+        self,
+        plan: SweepPlan,
+        total: int,
+        *,
+        n_train: int,
+        top: int = 1,
+        clock: Callable[[], float] = monotonic,
+        left_s: Callable[[], float | None] | None = None,
     ) -> None:
         self._plan, self._total, self._clock = plan, total, clock
-        self._final_images = plan.base.epochs * n_train
+        self._time_left = left_s or self.left_s
+        self._again = {
+            "final": plan.finals * top, "rerun": 0 if plan.trains_alike else plan.finals
+        }  # fmt: skip
+        self._again_images = {
+            "final": plan.base.epochs * n_train, "rerun": plan.trial_budget(n_train)
+        }  # fmt: skip
         self._rows: dict[int, TrialRow] = {}
         self._running: dict[str, _Running] = {}
-        self._finals: list[RunRecord] = []
-        self._images = 0  # trained under these eyes, by anybody
+        self._finals: list[RunRecord] = []  # and re-runs
+        self.images = 0  # trained under these eyes, by anybody
+        self.train_s = 0.0  # which took the workers so long, added up
         self._trial_images = 0  # of these, by trials that have ended
         self._trials_ended = 0
         self._full_trial = 0  # what a trial that is not pruned trains
@@ -66,7 +99,7 @@ class SweepDisplay:
         )  # fmt: skip
         self._bar = self._progress.add_task("trials", total=total, eta="")
         self._final_bar = self._progress.add_task(
-            "finals", total=plan.finals, eta="", visible=False
+            "finals", total=sum(self._again.values()), eta="", visible=False
         )
         self._live = Live(
             get_renderable=self._screen, console=console, refresh_per_second=2, transient=True
@@ -99,25 +132,53 @@ class SweepDisplay:
 
     def left_s(self) -> float | None:
         """Return the seconds left, by the images trained per second so far; None if unknown."""
-        if self._first_s is None or not self._images:
+        if self._first_s is None or not self.images:
             return None
+        return self.images_left() * (self._clock() - self._first_s) / self.images
+
+    def images_left(self) -> int:
+        """Return the images that are still to be trained, as far as can be told."""
         trial = self._full_trial
         if self._trials_ended:
             trial = self._trial_images // self._trials_ended
-        trials = max(0, self._total - self._done()) * trial
-        finals = max(0, self._plan.finals - len(self._finals)) * self._final_images
+        trials = max(0, self._total - self.done) * trial
+        again = sum(
+            max(0, wanted - self._ended(role)) * self._again_images[role]
+            for role, wanted in self._again.items()
+        )
         under_way = sum(run.images for run in self._running.values())
-        elapsed = self._clock() - self._first_s
-        return max(0, trials + finals - under_way) * elapsed / self._images
+        return max(0, trials + again - under_way)
+
+    @property
+    def done(self) -> int:
+        """Return how many trials have ended."""
+        return sum(row.status != "running" for row in self._rows.values())
+
+    def standing(self) -> Standing:
+        """Return how the sweep stands, in short."""
+        states = [row.status for row in self._rows.values()]
+        best = leaders(self._plan, self._rows.values())
+        searching = self.done < self._total
+        return Standing(
+            what="trials" if searching else "finals",
+            done=self.done if searching else len(self._finals),
+            of=self._total if searching else sum(self._again.values()),
+            counts=tuple(
+                f"{states.count(s)} {s}" for s in ("finished", "pruned", "failed") if s in states
+            ),
+            best=best[0] if best else None,
+        )
 
     def _open(self, rows: Sequence[TrialRow]) -> None:
         self._rows = {row.number: row for row in rows}
         self._total = max(self._total, len(rows))
-        if self._done():
-            note(f"{self._done()} of {self._total} trials are done already")
+        if self.done:
+            of = f" of {self._plan.base.backbone}" if self._plan.group else ""
+            note(f"{self.done} of {self._total} trials{of} are done already")
 
     def _epoch(self, task: Task, point: EpochPoint) -> None:
-        self._images += point.images
+        self.images += point.images
+        self.train_s += point.train_s
         if task.role == "trial":
             self._full_trial = task.config.epochs * point.images
         run = self._running.get(task.run_id)
@@ -132,12 +193,13 @@ class SweepDisplay:
         run = self._running.pop(task.run_id, None)
         if row is None:
             self._finals.append(record)
-            count = f"[final {len(self._finals)}/{self._plan.finals}]"
+            what = "re-run" if task.role == "rerun" else "final"
+            count = f"[{what} {self._ended(task.role)}/{self._again.get(task.role, 0)}]"
         else:
             self._rows[row.number] = row
             self._trials_ended += 1
             self._trial_images += run.images if run else 0
-            count = f"[{self._done()}/{self._total}]"
+            count = f"[{self.done}/{self._total}]"
         if record.status == "failed":
             say(f"{count} {task.run_id} failed: {record.reason}")
         elif not console.is_terminal:
@@ -157,17 +219,17 @@ class SweepDisplay:
         return f"{text}  {self._left()}".rstrip()
 
     def _left(self) -> str:
-        left = self.left_s()
-        return "" if not left else f"about {_minutes(left)} left"
+        left = self._time_left()
+        return "" if not left else f"about {minutes(left)} left"
 
-    def _done(self) -> int:
-        return sum(row.status != "running" for row in self._rows.values())
+    def _ended(self, role: str) -> int:
+        return sum(record.role == role for record in self._finals)
 
     def _screen(self) -> Group:
         rows = tuple(self._rows.values())
-        trials_left = self._done() < self._total
+        trials_left = self.done < self._total
         self._progress.update(
-            self._bar, completed=self._done(), total=self._total,
+            self._bar, completed=self.done, total=self._total,
             eta=self._left() if trials_left else "",
         )  # fmt: skip
         self._progress.update(
@@ -175,25 +237,24 @@ class SweepDisplay:
             eta="" if trials_left else self._left(),
         )  # fmt: skip
         parts: list[RenderableType] = [self._progress]
-        states = [row.status for row in rows]
-        counts = [
-            f"{states.count(s)} {s}" for s in ("finished", "pruned", "failed") if s in states
-        ]
+        counts = self.standing().counts
         if counts:
             parts.append(Text("  ".join(counts)))
         if self._running:
-            parts.append(self._running_table())
+            parts.append(self.running_table())
         elif self._first_s is None:
             parts.append(Text("the workers are starting ..."))
         if leaders(self._plan, rows):
             parts.append(trial_table(self._plan, rows, so_far=True))
         return Group(*parts)
 
-    def _running_table(self) -> Table:
-        table = Table(box=None, show_header=False)
+    def running_table(self, table: Table | None = None) -> Table:
+        """Return the runs that train now with their curves, below those in `table`."""
+        table = table or Table(box=None, show_header=False)
+        before = f"{self._plan.group or self._plan.name}{'.' if self._plan.group else '-'}"
         for run in self._running.values():
             table.add_row(
-                run.task.run_id.removeprefix(f"{self._plan.name}-"),
+                run.task.run_id.removeprefix(before),
                 f"epoch {run.epochs}/{run.task.config.epochs}",
                 sparkline(run.values),
                 self._plan.goals[0].text(run.values[-1]) if run.values else "",
@@ -207,6 +268,7 @@ def trial_table(plan: SweepPlan, rows: Sequence[TrialRow], *, so_far: bool = Fal
     With several objectives these are the trials of the front, best in the first one first.
     """
     title = "best trials" if len(plan.objectives) == 1 else "Pareto front"
+    title += f" of {plan.base.backbone}" if plan.group else ""
     title += f"{' so far' if so_far else ''} (validation)"
     table = Table(title=title, title_justify="left")
     table.add_column("trial", justify="right")
@@ -235,7 +297,8 @@ def _value_text(value: Value) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _minutes(seconds: float) -> str:
+def minutes(seconds: float) -> str:
+    """Return a time left for reading, such as "4 min"."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -23,7 +23,14 @@ PRUNER = "median"
 LOOKAHEAD = 4
 """Trial i is proposed from the results up to trial i - 4: so at most 4 train at once."""
 
-LEAST = {"trials": 1, "trial_epochs": 1, "trial_examples": 1, "final_seeds": 0, "workers": 1}
+LEAST = {
+    "trials": 1,
+    "trial_epochs": 1,
+    "trial_examples": 1,
+    "final_seeds": 0,
+    "top": 1,
+    "workers": 1,
+}
 
 
 def sweep_options(command: Command) -> Command:
@@ -61,7 +68,7 @@ def _options() -> list[Callable[[Command], Command]]:
     return [
         click.option(
             "--trials", type=int, default=50, show_default=True, metavar="N",
-            help="Trials the sweep shall hold in total; those already done count.",
+            help="Trials in total, for each backbone; those already done count.",
         ),
         click.option(
             "--name", metavar="NAME",
@@ -84,7 +91,11 @@ def _options() -> list[Callable[[Command], Command]]:
         ),
         click.option(
             "--final-seeds", type=int, default=3, show_default=True, metavar="N",
-            help="New seeds to train the best configuration in full with, and test; 0 for none.",
+            help="New seeds to train the best configurations in full with, and test; 0 for none.",
+        ),
+        click.option(
+            "--top", type=int, default=1, show_default=True, metavar="K",
+            help="How many of the best trials, of each backbone, are trained in full and tested.",
         ),
         click.option(
             "--sampler", default="tpe", show_default=True, metavar=f"[{'|'.join(SAMPLERS)}]",

@@ -24,11 +24,12 @@ from harness.config import RunConfig
 from harness.errors import BenchError, TrackingError
 from harness.liveness import Owner
 from harness.mlflow_client import Connection, connect, one_at_a_time
+from harness.mlflow_group import manifest_file
 from harness.mlflow_runs import Illustrate, RunWriter
 from harness.mlflow_view import DEFAULT_EXPERIMENT
 from harness.record import EpochPoint, Role, RunRecord
 from harness.store import RECORD_FILE, Store, write_atomically
-from harness.track_sync import CLOSED_FILE, MANIFEST_FILE, Projection, SyncResult
+from harness.track_sync import CLOSED_FILE, Projection, SyncResult
 from harness.tracking_uri import destination, public_uri, resolve_uri
 
 Result = TypeVar("Result")
@@ -91,15 +92,18 @@ class Tracker:
         self._connected()
 
     def open_sweep(self, manifest: Mapping[str, Any]) -> None:
-        """Start or resume a sweep: its parent run reads RUNNING.
+        """Start or resume a sweep, or a group before its sweeps: its run reads RUNNING.
 
         Args:
-            manifest: plain JSON values; "name" is the sweep's name, "objective" what it optimises.
+            manifest: plain JSON values; "name" is the sweep's name, "objective" what it optimises,
+                "group" the group that it belongs to. A group has "members", names of sweeps with
+                their backbones.
         """
         folder = self._store.sweep_dir(manifest["name"])
         (folder / CLOSED_FILE).unlink(missing_ok=True)
-        if not (folder / MANIFEST_FILE).is_file():
-            write_atomically(folder / MANIFEST_FILE, _json(manifest))
+        path = folder / manifest_file(manifest)
+        if not path.is_file():
+            write_atomically(path, _json(manifest))
         self._open_sweeps[manifest["name"]] = manifest
         self._post(lambda p: p.open_sweep(manifest))
 
@@ -126,7 +130,7 @@ class Tracker:
         self._post(lambda p: p.reconcile(kept))
 
     def close_sweep(self, name: str, summary: Mapping[str, Any]) -> None:
-        """Say that a sweep has ended.
+        """Say that a sweep has ended, or a group, after its sweeps.
 
         Args:
             name: of the sweep.

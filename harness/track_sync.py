@@ -17,13 +17,13 @@ from typing import Any
 from harness.config import RunConfig
 from harness.errors import BenchError, TrackingError
 from harness.mlflow_client import asking, one_at_a_time
+from harness.mlflow_group import GROUP_FILE, SWEEP_FILE, group_metrics, group_note, is_group
 from harness.mlflow_runs import RunWriter
 from harness.mlflow_sweep import SweepRow, sweep_metrics, sweep_note, sweep_row
 from harness.record import EpochPoint, Role, RunRecord
 from harness.store import RECORD_FILE, Store, write_atomically
 
 SENT_FILE = "sent.json"
-MANIFEST_FILE = "sweep.json"
 CLOSED_FILE = "closed.json"
 """Written into a sweep's folder when it ends, so that a later command can send the end."""
 
@@ -53,7 +53,12 @@ class SyncResult:
 class _Sweep:
     parent: str
     manifest: Mapping[str, Any]
-    rows: dict[str, SweepRow]
+    rows: dict[str, SweepRow]  # of a group: none
+
+    @property
+    def group(self) -> str | None:
+        """Return the name of the group that the sweep belongs to."""
+        return self.manifest.get("group")
 
 
 class Projection:
@@ -72,10 +77,12 @@ class Projection:
         self._sweeps: dict[str, _Sweep] = {}
 
     def open_sweep(self, manifest: Mapping[str, Any]) -> None:
-        """Make the sweep's parent run RUNNING and ours."""
+        """Make the run of a sweep, or of a group before its sweeps, RUNNING and ours."""
         with self._alone():
             self._sweeps.pop(manifest["name"], None)
-            self._refresh(self._sweep(manifest["name"], manifest, live=True), {})
+            opened = self._sweep(manifest["name"], manifest, live=True)
+            if not is_group(manifest):
+                self._refresh(opened, {})
 
     def begin(
         self, run_id: str, role: Role, sweep: str | None, trial: int | None, config: RunConfig
@@ -93,24 +100,24 @@ class Projection:
     def finish(self, record: RunRecord) -> None:
         """Send a run that has ended, and what its sweep amounts to with it."""
         self._send(record)
-        if record.sweep is not None:
-            with self._alone():
-                self._refresh(self._sweep(record.sweep), {})
+        with self._alone():
+            for name in self._parents(record):
+                self._refresh(self._sweep(name), {})
 
     def reconcile(self, records: Iterable[RunRecord]) -> None:
         """Send those of the records that the store lacks; end the runs of dead processes."""
-        touched = set()
+        touched: set[str] = set()
         for record in records:
             if not self._is_sent(self._store.run_dir(record.run_id), digest_of_record(record)):
                 self._send(record)
-                touched.add(record.sweep)
+                touched |= set(self._parents(record))
         with self._alone():
-            for name in touched - {None}:
-                self._refresh(self._sweep(str(name)), {})
+            for name in sorted(touched):
+                self._refresh(self._sweep(name), {})
             self._writer.bury_dead()
 
     def close_sweep(self, name: str, summary: Mapping[str, Any]) -> None:
-        """End the sweep's parent run with its final numbers."""
+        """End the run of a sweep, or of a group after its sweeps, with its final numbers."""
         with self._alone():
             sweep = self._sweep(name)
             self._refresh(sweep, summary)
@@ -189,7 +196,7 @@ class Projection:
         if record is None:
             return set()  # removed since the folder was listed
         self._send(record)
-        return {record.sweep} if record.sweep is not None else set()
+        return set(self._parents(record))
 
     def _send(self, record: RunRecord) -> None:
         with self._alone():
@@ -200,14 +207,23 @@ class Projection:
             if sweep is not None:
                 sweep.rows[record.run_id] = sweep_row(record)
 
+    def _parents(self, record: RunRecord) -> list[str]:
+        """Return the sweep that a run belongs to and the sweep's group, as far as there are."""
+        if record.sweep is None:
+            return []
+        group = self._sweep(record.sweep).group
+        return [record.sweep] if group is None else [record.sweep, group]
+
     def _sweep(
         self, name: str, manifest: Mapping[str, Any] | None = None, *, live: bool = False
     ) -> _Sweep:
-        """Return what is known of a sweep; its records are read once."""
+        """Return what is known of a sweep or group; its records are read once."""
         if name not in self._sweeps:
             if manifest is None:
-                manifest = _read_json(self._store.sweep_dir(name) / MANIFEST_FILE)
-            parent = self._writer.open_parent(name, manifest, live=live)
+                manifest = _manifest(self._store.sweep_dir(name))
+            group = manifest.get("group")
+            above = None if group is None else self._sweep(group).parent
+            parent = self._writer.open_parent(name, manifest, live=live, group=above)
             rows = {r.run_id: sweep_row(r) for r in self._records() if r.sweep == name}
             self._sweeps[name] = _Sweep(parent=parent, manifest=manifest, rows=rows)
         return self._sweeps[name]
@@ -223,12 +239,27 @@ class Projection:
                 yield record
 
     def _refresh(self, sweep: _Sweep, summary: Mapping[str, Any]) -> None:
+        if is_group(sweep.manifest):
+            self._refresh_group(sweep)
+            return
         rows = [sweep.rows[key] for key in sorted(sweep.rows)]
         self._writer.update_parent(
             sweep.parent,
             sweep_metrics(sweep.manifest, rows, summary),
             sweep_note(sweep.manifest, rows, summary),
             step=len(rows),
+        )
+
+    def _refresh_group(self, group: _Sweep) -> None:
+        """Write how the sweeps of a group stand, those that are closed with their last numbers."""
+        metrics, ended = {}, 0
+        for name, backbone in group.manifest["members"].items():
+            rows = list(self._sweep(name).rows.values())
+            closed = _read_json(self._store.sweep_dir(name) / CLOSED_FILE)
+            metrics[backbone] = sweep_metrics(self._sweep(name).manifest, rows, closed)
+            ended += len(rows)
+        self._writer.update_parent(
+            group.parent, group_metrics(metrics), group_note(metrics), step=ended
         )
 
     def _folders(self, room: str, holding: str) -> list[Path]:
@@ -277,6 +308,11 @@ def _is_sent(folder: Path, digest: str, where: str) -> bool:
 
 def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    """Return what the sweep or group in a folder is; empty if there is nothing to read."""
+    return _read_json(folder / SWEEP_FILE) or _read_json(folder / GROUP_FILE)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.record import METRICS
-from reports.compare import Comparison, RunLine
+from reports.compare import Comparison, RunLine, data_values
 from reports.evidence import IMAGE_MEASURES
 from reports.wording import code, count, number, table, text
 
@@ -22,8 +22,15 @@ _CANNOT_SEPARATE = (
 )
 _OPTIMISM = (
     "- **optimism gap**: the best of many trials is partly luck, so its validation score "
-    "flatters; the re-run with new seeds on the test split does not. Its interval counts the "
-    "seeds of the re-run only, not that validation and test are different images."
+    "flatters; the same configuration trained as in the search, with new seeds and on the test "
+    "split, does not. Its interval counts the seeds of the re-runs only, not that validation and "
+    "test are different images."
+)
+_BUDGET = (
+    "- **budget**: a configuration found by many trials is better than one found by few for that "
+    "reason alone. Contenders whose searches were granted the same trials, of the same length, "
+    "are ranked; what a pruner saved is not spent again. A row with no search recorded is ranked "
+    "as it is: if it stands behind a searched one, that does not speak against its backbone."
 )
 
 
@@ -43,7 +50,7 @@ def _data_and_machines(comparison: Comparison) -> list[str]:
         [code(d.source), code(d.digest), code(d.test_digest or "sealed"), str(d.data_seed),
          f"{d.n_train:,} / {d.n_validation:,} / {d.n_test or 0:,}",
          f"{d.image_px} x {d.image_px} px, {d.classes} classes"]
-        for d in (board.data for board in comparison.tables)
+        for d in {data_values(board.data): board.data for board in comparison.tables}.values()
     ]  # fmt: skip
     if rows:
         head = ["data", "digest (train, validation)", "digest (test)", "data seed",
@@ -76,8 +83,10 @@ def _not_ranked(runs: Sequence[RunLine]) -> list[str]:
 def _what(run: RunLine) -> str:
     if run.role == "trial":
         return f"trial {run.trial} of {code(run.sweep)}"
-    if run.role == "final":
-        return f"re-run of {code(run.sweep)}, seed {run.seed}"
+    if run.role in ("final", "rerun"):
+        of = "" if run.trial is None else f"trial {run.trial} of "
+        what = "final" if run.role == "final" else "re-run"
+        return f"{what} of {of}{code(run.sweep)}, seed {run.seed}"
     return f"{code(run.backbone)}, seed {run.seed}"
 
 
@@ -108,4 +117,4 @@ def _reading() -> list[str]:
     names = (*IMAGE_MEASURES, "images_per_s", "mflops")
     lines = ["## How to read this", ""]
     lines += [f"- **{METRICS[name].title}**: {METRICS[name].meaning}." for name in names]
-    return [*lines, _VERDICT_MEANING, _CANNOT_SEPARATE, _OPTIMISM, ""]
+    return [*lines, _VERDICT_MEANING, _CANNOT_SEPARATE, _BUDGET, _OPTIMISM, ""]

@@ -7,11 +7,12 @@ runs give the same comparison.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.errors import UsageError
 from harness.record import DataIdentity, Machine, Role, RunRecord, Status
+from reports.budgets import Budget, budget_of
 from reports.contenders import Contender, label_machines, machine_key, rank_contenders
 from reports.evidence import Evidence
 from reports.searches import Search, summarise_searches
@@ -22,14 +23,19 @@ from reports.verdicts import Verdict, judge
 class Table:
     """A leaderboard: contenders tested on the same data, best first.
 
+    Those that a search found had equal budgets. Those without a recorded search stand in every
+    table on their data: they are ranked as they are, and marked.
+
     Attributes:
         data: of the first run; the number of training examples may differ between rows.
         verdicts: the leader against the next rows.
+        budget: of the searches; None if no row comes from one.
     """
 
     data: DataIdentity
     contenders: tuple[Contender, ...]
     verdicts: tuple[Verdict, ...]
+    budget: Budget | None = None
 
     @property
     def machines(self) -> tuple[str, ...]:
@@ -67,7 +73,7 @@ class Comparison:
     """Everything a report says, as plain values.
 
     Attributes:
-        tables: one leaderboard for each data set; more rows, then more runs first.
+        tables: one leaderboard for each data set and budget; more rows, then more runs first.
         searches: the sweeps.
         machines: label such as "M1" -> machine, in the order of labels.
         runs: every run given, none left out, ordered by start.
@@ -78,9 +84,14 @@ class Comparison:
     machines: tuple[tuple[str, Machine], ...]
     runs: tuple[RunLine, ...]
 
+    def telling_budget(self, board: Table) -> Budget | None:
+        """Return the budget of a leaderboard if others on the same data have another one."""
+        alike = [t for t in self.tables if data_values(t.data) == data_values(board.data)]
+        return board.budget if len(alike) > 1 else None
+
 
 def compare(evidence: Iterable[Evidence]) -> Comparison:
-    """Compare runs: group by configuration, rank within equal data, judge the leaders.
+    """Compare runs: group by configuration, rank within equal data and budgets, judge the leaders.
 
     Raises:
         UsageError: there are no runs, or one run id came twice.
@@ -94,12 +105,14 @@ def compare(evidence: Iterable[Evidence]) -> Comparison:
     by_id = {item.record.run_id: item for item in ranked}
     tables = []
     for same_data in _grouped(ranked, key=data_key):
+        data = same_data[0].record.data
         groups = _grouped(same_data, key=contender_key)
         ordered = [sorted(group, key=lambda item: item.record.config.seed) for group in groups]
-        rows = rank_contenders(ordered, labels)
-        data = same_data[0].record.data
-        if data is not None:
-            tables.append(Table(data=data, contenders=rows, verdicts=judge(rows, by_id)))
+        for budget, some in _by_budget(ordered, _budgets(items)):
+            rows = rank_contenders([group for group, _ in some], labels, [b for _, b in some])
+            if data is not None:
+                verdicts = judge(rows, by_id)
+                tables.append(Table(data=data, contenders=rows, verdicts=verdicts, budget=budget))
     tables.sort(key=_by_size)
     return Comparison(
         tables=tuple(tables),
@@ -143,6 +156,8 @@ def _why_not_ranked(record: RunRecord) -> str | None:
         return record.reason or f"{record.status} without saying why"
     if record.role == "trial":
         return "a trial: a search looks at validation only"
+    if record.role == "rerun":
+        return "a re-run: trained as briefly as a trial, to see how much the search flatters"
     if record.value("test_score") is None:
         measure = record.measures.get("test_score")
         if measure is not None and measure.reason:
@@ -151,6 +166,36 @@ def _why_not_ranked(record: RunRecord) -> str | None:
     if record.data is None:
         return "it does not say which data it saw"
     return None
+
+
+def _budgets(items: Sequence[Evidence]) -> dict[str, Budget]:
+    """Return run id -> budget of its search, of each final."""
+    records = [item.record for item in items]
+    trials: dict[str | None, list[RunRecord]] = {}
+    for record in records:
+        if record.role == "trial":
+            trials.setdefault(record.sweep, []).append(record)
+    finals = [record for record in records if record.role == "final"]
+    return {r.run_id: budget_of(r, trials.get(r.sweep, [])) for r in finals}
+
+
+_Group = list[Evidence]
+
+
+def _by_budget(
+    groups: Sequence[_Group], budgets: Mapping[str, Budget]
+) -> list[tuple[Budget | None, list[tuple[_Group, Budget | None]]]]:
+    """Return, for each budget, its groups and those without a search, in the order of arrival.
+
+    A configuration that several searches found counts with the largest of their budgets.
+    """
+    found = [[budgets[i.record.run_id] for i in g if i.record.run_id in budgets] for g in groups]
+    known = [max(some, key=lambda budget: budget.granted or 0, default=None) for some in found]
+    different: list[Budget | None] = list(dict.fromkeys(one for one in known if one is not None))
+    return [
+        (one, [(g, b) for g, b in zip(groups, known, strict=True) if b in (one, None)])
+        for one in different or [None]
+    ]
 
 
 def _mark_repeated(items: Sequence[Evidence], reasons: dict[str, str | None]) -> None:
@@ -181,7 +226,8 @@ def _grouped(
 
 def _by_size(table: Table) -> tuple[object, ...]:
     runs = sum(len(row.run_ids) for row in table.contenders)
-    return (-len(table.contenders), -runs, table.data.source, str(data_values(table.data)))
+    budget = "" if table.budget is None else table.budget.words()
+    return (-len(table.contenders), -runs, table.data.source, str(data_values(table.data)), budget)
 
 
 def _line(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from harness.config import RunConfig, knobs
 from harness.record import Machine
+from reports.budgets import Budget
 from reports.commands import repeat_command
 from reports.evidence import IMAGE_MEASURES, Evidence
 from reports.statistics import Estimate, share_interval, t_interval
@@ -31,6 +32,7 @@ class Contender:
         machines: labels of the machines used, see `label_machines`.
         parameters: number of weights; None if no run says, or they do not agree.
         mflops: of one image's forward pass; None if no run says, or they do not agree.
+        budget: of the search that found the configuration; None if no search is recorded.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Contender:
     machines: tuple[str, ...]
     parameters: int | None
     mflops: float | None = None
+    budget: Budget | None = None
 
 
 def machine_key(machine: Machine) -> tuple[object, ...]:
@@ -69,18 +72,21 @@ def label_machines(evidence: Iterable[Evidence]) -> dict[tuple[object, ...], tup
 
 
 def rank_contenders(
-    groups: Sequence[Sequence[Evidence]], labels: Mapping[tuple[object, ...], tuple[str, Machine]]
+    groups: Sequence[Sequence[Evidence]],
+    labels: Mapping[tuple[object, ...], tuple[str, Machine]],
+    budgets: Sequence[Budget | None],
 ) -> tuple[Contender, ...]:
     """Return one contender for each group of runs, best test score first.
 
     Args:
         groups: runs with test results; in a group only the seeds differ.
         labels: of `label_machines`.
+        budgets: of the search behind each group; those that are there are equal.
     """
     configs = [group[0].record.config for group in groups]
     rows = [
-        _contender(group, name=name, labels=labels)
-        for group, name in zip(groups, contender_names(configs), strict=True)
+        replace(_contender(group, name=name, labels=labels), budget=budget)
+        for group, name, budget in zip(groups, contender_names(configs), budgets, strict=True)
     ]
     rows.sort(key=lambda row: (-_mean(row), row.name))
     means = [_mean(row) for row in rows]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from harness.certificate import Certificate
 from harness.record import METRICS, DataIdentity
 from reports.appendix import appendix_lines
+from reports.budgets import difference
 from reports.certificates import certificate_lines
 from reports.compare import Comparison, Table, data_values
 from reports.contenders import Contender
@@ -124,15 +125,18 @@ def _at(parts: Sequence[tuple[AnyPicture, ...]], place: int) -> tuple[AnyPicture
 
 
 def _leaderboard(board: Table, comparison: Comparison, *, several: bool) -> list[str]:
-    name = f" on {data_name(board.data)}" if several else ""
+    budget = comparison.telling_budget(board)
+    searched = "" if budget is None else f", searched with {budget.words()}"
+    name = f" on {data_name(board.data)}{searched}" if several else ""
     lines = [f"## Leaderboard{name}", ""]
     if board is not comparison.tables[0]:
-        lines += [_why_apart(board.data, comparison.tables[0].data), ""]
+        lines += [_why_apart(board, comparison.tables), ""]
     notes = Notes()
     titles = [METRICS[measure].title for measure in IMAGE_MEASURES]
     rows = [_contender_row(row, board, notes) for row in board.contenders]
     head = ["#", "contender", *titles, "images/s", "parameters", "MFLOP", "varied"]
-    lines += table(head, rows, right="rlrrrrrrrl")
+    head += ["search"] if board.budget is not None else []
+    lines += table(head, rows, right="rlrrrrrrrll")
     lines += notes.lines()
     lines += [_interval_note(board), ""]
     if len(board.machines) > 1:
@@ -160,6 +164,7 @@ def _contender_row(row: Contender, board: Table, notes: Notes) -> list[str]:
         size,
         cost,
         varied,
+        *([] if board.budget is None else [row.budget.words() if row.budget else "none recorded"]),
     ]
 
 
@@ -182,7 +187,15 @@ def data_name(data: DataIdentity) -> str:
     return f"{code(data.source)} {data.digest[:8]} (data seed {data.data_seed})"
 
 
-def _why_apart(data: DataIdentity, first: DataIdentity) -> str:
+def _why_apart(board: Table, tables: Sequence[Table]) -> str:
+    """Return why a leaderboard is none with the first one on its data, or on other data."""
+    alike = next(t for t in tables if data_values(t.data) == data_values(board.data))
+    if alike is not board and alike.budget is not None and board.budget is not None:
+        return (
+            "What searches found here is not ranked with the table above on the same data, as "
+            f"their budgets are not equal: {text(difference(board.budget, alike.budget))}."
+        )
+    data, first = board.data, tables[0].data
     pairs = zip(_DATA_FIELDS, data_values(data), data_values(first), strict=True)
     other = [field for field, mine, theirs in pairs if mine != theirs]
     return (
@@ -230,14 +243,28 @@ def _search(search: Search, command: str | None) -> list[str]:
         ["searched", ", ".join(code(name) for name in search.varied) or "nothing varied"],
         ["best trial, validation score", "none finished" if best is None or best.score is None
          else f"{number(best.score)} (trial {best.number}, run {code(best.run_id)})"],
-        ["re-run with new seeds, validation score", _over(search.validation, ())],
-        ["re-run with new seeds, test score", _over(search.test, search.final_ids)],
+        ["budget, in training examples", _budget(search)],
+        ["trained in full with new seeds, validation score", _over(search.validation, ())],
+        ["trained in full with new seeds, test score", _over(search.test, search.final_ids)],
+        *([["re-run as in the search with new seeds, test score",
+            _over(search.rerun, search.rerun_ids)]] if search.rerun_ids else []),
         ["optimism gap: best validation score minus re-run test score", _over(search.gap, ())],
     ]  # fmt: skip
     lines += table(["what", "value"], rows)
     if command is not None:
         lines += ["```sh", command, "```", ""]
     return lines + _best_trials(search)
+
+
+def _budget(search: Search) -> str:
+    if search.trial_size is None or search.granted is None:
+        return "absent (no trial says how many it had)"
+    epochs, examples = search.trial_size
+    share = 100 * search.consumed / search.granted if search.granted else 0
+    return (
+        f"{search.granted:,} granted ({count(search.ended, 'trial')} x {epochs} epochs x "
+        f"{examples:,}), {search.consumed:,} consumed ({share:.0f} %)"
+    )
 
 
 def _over(estimate: Estimate, run_ids: Sequence[str]) -> str:

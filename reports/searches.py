@@ -1,11 +1,13 @@
-"""Searches: what the trials of a sweep found, and how much of it the re-run kept."""
+"""Searches: what the trials of a sweep found, and how much of it a re-run kept."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from harness.record import RunRecord, Status
+from reports.budgets import consumed, trial_size
 from reports.contenders import varied_fields
 from reports.statistics import Estimate, t_interval
 
@@ -33,15 +35,19 @@ class Trial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """A sweep: its trials, the best of them, and the re-run of the best configuration.
+    """A sweep: its trials, the best of them, its finals, and the best trial repeated.
 
     Attributes:
         varied: fields in which the trials differ, seeds apart.
         best: the finished trial with the highest validation score; None if none finished.
-        validation, test: scores of the re-runs, over seeds.
+        validation, test: scores of the best trial's finals, over seeds.
+        rerun: test score of the best trial repeated as in the search, over new seeds.
         gap: best validation score of the search minus the mean test score of the re-runs:
-            how much the search flatters itself, since the best of many is partly luck.
-        final_ids: run ids of the re-runs that were tested.
+            how much the search flatters itself, since the best of many is partly luck. Finals
+            that trained like the trial are re-runs too.
+        final_ids, rerun_ids: run ids of those that were tested.
+        trial_size: epochs and training examples of a trial that nobody stops; None if none says.
+        consumed: training examples that all trials did train on, each counted in each epoch.
     """
 
     name: str
@@ -51,8 +57,22 @@ class Search:
     best: Trial | None
     validation: Estimate
     test: Estimate
+    rerun: Estimate
     gap: Estimate
     final_ids: tuple[str, ...]
+    rerun_ids: tuple[str, ...]
+    trial_size: tuple[int, int] | None
+    consumed: int
+
+    @property
+    def ended(self) -> int:
+        """Return how many trials have ended, in whatever way."""
+        return len(self.trials) - self.count("interrupted")
+
+    @property
+    def granted(self) -> int | None:
+        """Return the training examples that trials were granted; None if no trial says."""
+        return None if self.trial_size is None else self.ended * math.prod(self.trial_size)
 
     def count(self, status: Status) -> int:
         """Return how many trials ended so."""
@@ -73,11 +93,15 @@ def _search(name: str, records: Sequence[RunRecord]) -> Search:
     best = _best(trials)
     # A sweep that grew may hold re-runs of a trial that was the best once.
     again = {None} if best is None else {None, best.number}
-    finals = [r for r in records if r.role == "final" and r.status == "finished"]
-    finals = [r for r in finals if r.trial in again]
-    finals.sort(key=lambda r: (r.config.seed, r.run_id))
+    repeated = [r for r in records if r.status == "finished" and r.trial in again]
+    repeated.sort(key=lambda r: (r.config.seed, r.run_id))
+    finals = [r for r in repeated if r.role == "final"]
     tested = [r for r in finals if r.value("test_score") is not None]
-    test = _over_seeds(tested, "test_score")
+    reruns = [r for r in repeated if r.role == "rerun" and r.value("test_score") is not None]
+    test, rerun = (_over_seeds(runs, "test_score") for runs in (tested, reruns))
+    gap = _gap(best, rerun, None) if reruns else _gap(
+        best, test, _trained_otherwise(best, [*tried, *tested])
+    )  # fmt: skip
     return Search(
         name=name,
         backbones=tuple(sorted({r.config.backbone for r in records})),
@@ -86,8 +110,12 @@ def _search(name: str, records: Sequence[RunRecord]) -> Search:
         best=best,
         validation=_over_seeds(finals, "validation_score"),
         test=test,
-        gap=_gap(best, test, _trained_otherwise(best, [*tried, *tested])),
+        rerun=rerun,
+        gap=gap,
         final_ids=tuple(r.run_id for r in tested),
+        rerun_ids=tuple(r.run_id for r in reruns),
+        trial_size=trial_size(tried),
+        consumed=consumed(tried),
     )
 
 
@@ -114,12 +142,12 @@ def _over_seeds(records: Sequence[RunRecord], measure: str) -> Estimate:
     values = [r.value(measure) for r in records]
     known = [value for value in values if value is not None]
     if not known:
-        return Estimate(absent="the best configuration was not re-run to its end")
+        return Estimate(absent="it was not trained again to its end")
     return t_interval(known, varied="seeds", bounds=(0, 1))
 
 
 def _trained_otherwise(best: Trial | None, records: Sequence[RunRecord]) -> str | None:
-    """Return how the re-runs were trained otherwise than the best trial, None if not at all."""
+    """Return how the finals were trained otherwise than the best trial, None if not at all."""
     configs = {r.role: r.config for r in records if best and r.trial in (None, best.number)}
     if len(configs) < 2:
         return None
@@ -137,7 +165,7 @@ def _gap(best: Trial | None, test: Estimate, otherwise: str | None) -> Estimate:
     if best is None or best.score is None:
         return Estimate(absent="no trial finished")
     if otherwise:
-        return Estimate(absent=f"the re-runs were trained otherwise: {otherwise}")
+        return Estimate(absent=f"no re-run, and the finals were trained otherwise: {otherwise}")
     if test.value is None:
         return Estimate(absent=test.absent)
     low = None if test.high is None else best.score - test.high

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
-from reports.compare import Comparison, Table
+from reports.compare import Comparison, Table, data_values
 from reports.verdicts import Verdict
 from reports.wording import code, count, text, what_varied, with_interval
 
+_UNEQUAL = (
+    "A search stands behind one of the two only: this says which is better as it is, not which "
+    "would be if both were searched."
+)
 _MOST_MACHINES = 3  # the table of machines has them all
 
 
@@ -18,9 +23,8 @@ def summary_lines(comparison: Comparison) -> list[str]:
         lines += _without_table(comparison)
     for place, board in enumerate(comparison.tables):
         if len(comparison.tables) > 1:
-            data = f"{code(board.data.source)} {board.data.digest[:8]}"
-            apart = "; other data, so not compared with the above" if place else ""
-            lines += [f"**On {data}**{apart}:", ""]
+            above = comparison.tables[:place]
+            lines += [f"**{_heading(board, comparison)}**{_apart(board, above)}:", ""]
         lines += [
             f"- **What won:** {_winner(board)}",
             f"- **By how much:** {_lead(board)}",
@@ -45,10 +49,25 @@ def verdict_line(verdict: Verdict) -> str:
         return f"- **no verdict** on {leader} and {other}: {text(difference.absent)}."
     words = f"**{leader} > {other}**" if verdict.separated else \
         f"**cannot separate** {leader} and {other}"  # fmt: skip
+    unfair = " One of the two was searched, the other not." if verdict.one_searched else ""
     return (
         f"- {words}: difference of scores {with_interval(difference)} at "
-        f"{100 * difference.level:.4g} %; {what_varied(difference)} varied."
+        f"{100 * difference.level:.4g} %; {what_varied(difference)} varied.{unfair}"
     )
+
+
+def _heading(board: Table, comparison: Comparison) -> str:
+    """Return what tells a leaderboard from others: its data, else the budget of its searches."""
+    budget = comparison.telling_budget(board)
+    searched = "" if budget is None else f", searched with {budget.words()}"
+    return f"On {code(board.data.source)} {board.data.digest[:8]}{searched}"
+
+
+def _apart(board: Table, above: Sequence[Table]) -> str:
+    """Return why a leaderboard is none with those above it; nothing for the first."""
+    if any(data_values(other.data) == data_values(board.data) for other in above):
+        return "; another budget, so not ranked with the above"
+    return "; other data, so not compared with the above" if above else ""
 
 
 def _winner(board: Table) -> str:
@@ -81,16 +100,17 @@ def _belief(board: Table) -> str:
     equal = [code(v.other) for v in board.verdicts if not v.separated]
     if not verdict.separated:
         return f"No: these runs cannot separate it from {', '.join(equal)}."
+    unfair = f" {_UNEQUAL}" if verdict.one_searched else ""
     if difference.varied == "images":
         return (
             "In part: on other images of this kind it would stay ahead of the runner-up, but at "
             "least one of the two was trained with one seed only, so luck of training is not "
-            "ruled out. Run more seeds."
+            f"ruled out. Run more seeds.{unfair}"
         )
     rest = f" It cannot be separated from {', '.join(equal)}." if equal else ""
     return (
         "Yes, as far as a difference in score goes: the interval of the lead excludes 0, with "
-        f"both seeds and test images counted as chance.{rest}"
+        f"both seeds and test images counted as chance.{rest}{unfair}"
     )
 
 
@@ -116,7 +136,7 @@ def _machines(comparison: Comparison) -> str:
 def _runs(comparison: Comparison) -> str:
     ends = Counter(run.status for run in comparison.runs)
     words = ", ".join(f"{ends[status]} {status}" for status in sorted(ends))
-    rows = sum(len(board.contenders) for board in comparison.tables)
+    rows = len({row.run_ids for board in comparison.tables for row in board.contenders})
     return (
         f"{count(len(comparison.runs), 'run')} ({words}), "
         f"{count(len(comparison.searches), 'sweep')}, {count(rows, 'contender')} tested."

@@ -25,12 +25,14 @@ class Verdict:
         difference: of the mean scores, leader minus other; its level is such that all verdicts
             of the table hold together with at least 95 % (Bonferroni).
         separated: the interval of the difference excludes 0.
+        one_searched: a search stands behind one of the two only.
     """
 
     leader: str
     other: str
     difference: Estimate
     separated: bool
+    one_searched: bool = False
 
 
 def judge(
@@ -67,6 +69,7 @@ def judge(
         Verdict(
             leader=leader.name, other=row.name, difference=found[row.name],
             separated=found[row.name].excludes_zero,
+            one_searched=(leader.budget is None) != (row.budget is None),
         )
         for row in others
     )  # fmt: skip

@@ -10,10 +10,11 @@ import click
 import pytest
 
 from harness import cli, cmd_sweep
+from harness.cmd_group import member_searches, named_members
 from harness.cmd_lines import best_command, sweep_command
-from harness.config import RunConfig
+from harness.config import RunConfig, digest_of
 from harness.errors import UsageError
-from harness.options import given, places, read_config, read_configs
+from harness.options import given, places, read_configs
 from sweeps.axes import Choice, Range, Value
 from sweeps.plan import SweepPlan
 from sweeps.sampler import TrialRow
@@ -82,8 +83,6 @@ def typed(line: str) -> tuple[click.Context, RunConfig]:
     """Return the context and configuration of a `bench sweep` or `bench run` line."""
     _, name, *words = shlex.split(line)
     context = cli.bench.commands[name].make_context(name, words)
-    if name == "sweep":
-        return context, read_config(context.params)
     (config,) = read_configs(context.params)
     return context, config
 
@@ -104,6 +103,29 @@ def test_the_line_of_a_sweep_gives_its_plan_back(plan: SweepPlan) -> None:
     again = cmd_sweep._plan(config, request, space, "digits", "00")
     assert again == plan
     assert request.trials == 12
+
+
+def test_the_line_of_a_group_gives_its_plans_back() -> None:
+    deep = SearchSpace(axes=(Choice(name="depth", values=(1, 2)), *DEFAULT_SPACE.axes))
+    bases = [dataclasses.replace(PLAIN.base, backbone=b) for b in ("residual-s", "notebook-cnn")]
+    plans = named_members(
+        [dataclasses.replace(PLAIN, base=base, space=space, finals=2)
+         for base, space in zip(bases, (deep, DEFAULT_SPACE), strict=True)], "g",
+    )  # fmt: skip
+    line = sweep_command(plans[1], 12, members=plans, top=2)
+    _, name, *words = shlex.split(line)
+    context = cli.bench.commands[name].make_context(name, words)
+    values, configs = context.params, read_configs(context.params)
+    request = cmd_sweep.Request(
+        **{field.name: values[field.name] for field in dataclasses.fields(cmd_sweep.Request)}
+    )
+    spaces = cmd_sweep._spaces(configs, request.search, given(context))
+    again = [
+        cmd_sweep._plan(dataclasses.replace(config, threads=1), request, space, "digits", "00")
+        for config, space in zip(configs, spaces, strict=True)
+    ]
+    assert named_members(again, request.name) == plans
+    assert (request.trials, request.top) == (12, 2)
 
 
 def test_the_line_of_the_best_is_that_of_its_first_final() -> None:
@@ -172,3 +194,43 @@ def test_a_sweep_over_backbones_is_not_named_after_one() -> None:
     space = cmd_sweep._space(("backbone=readme-cnn,notebook-cnn",), ())
     plan = cmd_sweep._plan(PLAIN.base, request, space, "digits", "00")
     assert plan.name.startswith("backbones-digits-")
+
+
+def test_options_of_a_network_are_searched_where_there_are_any() -> None:
+    texts = ("depth=1,2", "width=0.5..1", "box_loss=mse,giou")
+    plain, deep = member_searches(texts, ("notebook-cnn", "residual-s"))
+    assert (plain, deep) == (texts[1:], texts)
+    # None has it: it stays with all, to be refused like that of a single one.
+    assert member_searches(texts, ("notebook-cnn", "readme-cnn")) == [texts, texts]
+    with pytest.raises(UsageError, match=r"either compared, by several --backbone.*Leave one out"):
+        member_searches(("backbone=a,b",), ("notebook-cnn", "residual-s"))
+
+
+def test_a_group_is_named_after_its_backbones_in_any_order() -> None:
+    plans = [
+        dataclasses.replace(PLAIN, base=dataclasses.replace(PLAIN.base, backbone=backbone))
+        for backbone in ("residual-s", "keras/MobileNetV2")
+    ]
+    there, back = named_members(plans, None), named_members(plans[::-1], None)
+    assert there == back[::-1]
+    group = str(there[0].group)
+    assert group.startswith("keras-MobileNetV2-residual-s-digits-")
+    assert [plan.name for plan in there] == [f"{group}.residual-s", f"{group}.keras-MobileNetV2"]
+    many = [dataclasses.replace(plan, base=dataclasses.replace(plan.base, backbone=f"m:{n}" * 9))
+            for n, plan in enumerate(plans)]  # fmt: skip
+    assert str(named_members(many, None)[0].group).startswith("2-backbones-digits-")
+
+
+def test_the_default_name_of_a_single_sweep_is_as_ever() -> None:
+    request = cmd_sweep.Request(
+        trials=1, name=None, search=(), trial_epochs=None, trial_examples=None, final_seeds=3,
+        sampler="tpe", pruner="median", workers=None, report=False,
+    )  # fmt: skip
+    plan = cmd_sweep._plan(PLAIN.base, request, DEFAULT_SPACE, "digits", "00")
+    values = plan.to_json() | {"name": "unnamed"}
+    assert set(values) == {
+        "name", "base", "space", "seed", "data_source", "data_digest", "code",
+        "trial_overrides", "final_overrides", "finals", "objective", "sampler", "pruner",
+        "lookahead", "version",
+    }  # fmt: skip
+    assert plan.name == f"notebook-cnn-digits-{digest_of(values)[:6]}"

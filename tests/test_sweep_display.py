@@ -115,9 +115,10 @@ def test_a_line_in_a_pipe_is_whole(pipe: Screen) -> None:
     pipe.epoch(TRIALS[0], 1)
     pipe.clock.now += 10
     pipe.end(TRIALS[0])
-    # 1,000 images in 10 s. Left: 3 trials of 1,000 and 2 finals of 10 x 1,000: 230 s.
+    # 1,000 images in 10 s. Left: 3 trials of 1,000, 2 finals of 10 x 1,000 and 2 re-runs of
+    # 4 x 1,000: 310 s.
     assert pipe.lines() == [
-        f"[1/4] {RUN} finished  validation score 0.500  best 0.500 (trial 0)  about 4 min left"
+        f"[1/4] {RUN} finished  validation score 0.500  best 0.500 (trial 0)  about 5 min left"
     ]
 
 
@@ -140,6 +141,15 @@ def test_finals_are_counted_by_themselves(pipe: Screen) -> None:
     assert last.startswith(f"[final 1/2] {PLAN.name}-t000-s1 finished")
 
 
+def test_re_runs_are_told_apart(pipe: Screen) -> None:
+    again = PLAN.rerun_task(0, PARAMS, 1)
+    pipe.start(again)
+    pipe.epoch(again, 1)
+    pipe.end(again)
+    (line,) = pipe.lines()
+    assert line.startswith(f"[re-run 1/2] {RUN}-r1 finished")
+
+
 def test_what_was_there_is_told_and_not_counted_as_work(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = Screen(monkeypatch, terminal=False)
     rows = tuple(TrialRow(number=n, params=PARAMS, status="finished", value=0.1) for n in range(3))
@@ -157,14 +167,15 @@ def test_time_left_counts_what_is_under_way(terminal: Screen) -> None:
     terminal.clock.now += 2
     terminal.epoch(TRIALS[0], 1)
     terminal.epoch(TRIALS[1], 1)
-    # 2,000 images in 2 s. Four trials of 4,000, two finals of 10,000, less the 2,000: 34 s.
-    assert terminal.display.left_s() == pytest.approx(34)
+    # 2,000 images in 2 s. Four trials of 4,000, two finals of 10,000, two re-runs of 4,000, less
+    # the 2,000: 42 s.
+    assert terminal.display.left_s() == pytest.approx(42)
     for number in (2, 3, 4):
         terminal.epoch(TRIALS[0], number)
     terminal.clock.now += 3
     terminal.end(TRIALS[0])
-    # 5,000 images in 5 s. Three trials of 4,000 and the finals, less 1,000 under way: 31 s.
-    assert terminal.display.left_s() == pytest.approx(31)
+    # 5,000 images in 5 s. Three trials of 4,000, finals and re-runs, less 1,000 under way: 39 s.
+    assert terminal.display.left_s() == pytest.approx(39)
 
 
 def test_the_screen_fits_a_narrow_terminal(terminal: Screen) -> None:
@@ -188,7 +199,7 @@ def test_finals_get_a_bar_once_trials_are_done(terminal: Screen) -> None:
     for task in TRIALS:
         terminal.start(task)
         terminal.end(task)
-    assert any(line.startswith("finals") and "0/2" in line for line in terminal.drawn())
+    assert any(line.startswith("finals") and "0/4" in line for line in terminal.drawn())
 
 
 def test_bars_rise_with_the_score() -> None:
