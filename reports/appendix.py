@@ -30,7 +30,9 @@ _BUDGET = (
     "- **budget**: a configuration found by many trials is better than one found by few for that "
     "reason alone. Contenders whose searches were granted the same trials, of the same length, "
     "are ranked; what a pruner saved is not spent again. A row with no search recorded is ranked "
-    "as it is: if it stands behind a searched one, that does not speak against its backbone."
+    "as it is: if it stands behind a searched one, that does not speak against its backbone. "
+    "No. 1 is what a search itself chose, by validation score; to choose another one of its "
+    "trials because it tested better would be to search on the test split."
 )
 
 

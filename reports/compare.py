@@ -104,12 +104,15 @@ def compare(evidence: Iterable[Evidence]) -> Comparison:
     ranked = [item for item in items if reasons[item.record.run_id] is None]
     by_id = {item.record.run_id: item for item in ranked}
     tables = []
+    places = _places([item.record for item in items])
     for same_data in _grouped(ranked, key=data_key):
         data = same_data[0].record.data
         groups = _grouped(same_data, key=contender_key)
         ordered = [sorted(group, key=lambda item: item.record.config.seed) for group in groups]
         for budget, some in _by_budget(ordered, _budgets(items)):
-            rows = rank_contenders([group for group, _ in some], labels, [b for _, b in some])
+            rows = rank_contenders(
+                [group for group, _ in some], labels, [b for _, b in some], places
+            )
             if data is not None:
                 verdicts = judge(rows, by_id)
                 tables.append(Table(data=data, contenders=rows, verdicts=verdicts, budget=budget))
@@ -177,6 +180,22 @@ def _budgets(items: Sequence[Evidence]) -> dict[str, Budget]:
             trials.setdefault(record.sweep, []).append(record)
     finals = [record for record in records if record.role == "final"]
     return {r.run_id: budget_of(r, trials.get(r.sweep, [])) for r in finals}
+
+
+def _places(records: Sequence[RunRecord]) -> dict[str, int]:
+    """Return run id of each final -> place of its trial, by validation score, in its search."""
+    scores: dict[str | None, list[float]] = {}
+    of_trial: dict[tuple[str | None, int | None], float] = {}
+    for record in records:
+        score = record.value("validation_score")
+        if record.role == "trial" and record.status == "finished" and score is not None:
+            scores.setdefault(record.sweep, []).append(score)
+            of_trial[record.sweep, record.trial] = score
+    return {
+        record.run_id: 1 + sum(s > of_trial[key] for s in set(scores[record.sweep]))
+        for record in records
+        if record.role == "final" and (key := (record.sweep, record.trial)) in of_trial
+    }
 
 
 _Group = list[Evidence]

@@ -33,6 +33,7 @@ class Contender:
         parameters: number of weights; None if no run says, or they do not agree.
         mflops: of one image's forward pass; None if no run says, or they do not agree.
         budget: of the search that found the configuration; None if no search is recorded.
+        place: of its trial in that search, by validation score; 1 is what the search chose.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Contender:
     parameters: int | None
     mflops: float | None = None
     budget: Budget | None = None
+    place: int | None = None
 
 
 def machine_key(machine: Machine) -> tuple[object, ...]:
@@ -75,6 +77,7 @@ def rank_contenders(
     groups: Sequence[Sequence[Evidence]],
     labels: Mapping[tuple[object, ...], tuple[str, Machine]],
     budgets: Sequence[Budget | None],
+    places: Mapping[str, int],
 ) -> tuple[Contender, ...]:
     """Return one contender for each group of runs, best test score first.
 
@@ -82,12 +85,14 @@ def rank_contenders(
         groups: runs with test results; in a group only the seeds differ.
         labels: of `label_machines`.
         budgets: of the search behind each group; those that are there are equal.
+        places: run id of a final -> place of its trial in the search.
     """
-    configs = [group[0].record.config for group in groups]
-    rows = [
-        replace(_contender(group, name=name, labels=labels), budget=budget)
-        for group, name, budget in zip(groups, contender_names(configs), budgets, strict=True)
-    ]
+    rows = []
+    names = contender_names([group[0].record.config for group in groups])
+    for group, name, budget in zip(groups, names, budgets, strict=True):
+        found = [places[item.record.run_id] for item in group if item.record.run_id in places]
+        row = _contender(group, name=name, labels=labels)
+        rows.append(replace(row, budget=budget, place=min(found, default=None)))
     rows.sort(key=lambda row: (-_mean(row), row.name))
     means = [_mean(row) for row in rows]
     return tuple(replace(row, rank=means.index(_mean(row)) + 1) for row in rows)

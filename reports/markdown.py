@@ -164,8 +164,15 @@ def _contender_row(row: Contender, board: Table, notes: Notes) -> list[str]:
         size,
         cost,
         varied,
-        *([] if board.budget is None else [row.budget.words() if row.budget else "none recorded"]),
+        *([] if board.budget is None else [_searched(row)]),
     ]
+
+
+def _searched(row: Contender) -> str:
+    """Return what search found a contender, and as which of its trials."""
+    if row.budget is None:
+        return "none recorded"
+    return row.budget.words() if row.place is None else f"no. {row.place} of {row.budget.words()}"
 
 
 def _interval_note(board: Table) -> str:

@@ -13,6 +13,10 @@ _UNEQUAL = (
     "A search stands behind one of the two only: this says which is better as it is, not which "
     "would be if both were searched."
 )
+_CHOSEN_BY_TEST = (
+    "Its search ranked other trials before it by validation score: singled out by its test score, "
+    "it is flattered."
+)
 _MOST_MACHINES = 3  # the table of machines has them all
 
 
@@ -101,6 +105,7 @@ def _belief(board: Table) -> str:
     if not verdict.separated:
         return f"No: these runs cannot separate it from {', '.join(equal)}."
     unfair = f" {_UNEQUAL}" if verdict.one_searched else ""
+    unfair += f" {_CHOSEN_BY_TEST}" if (board.contenders[0].place or 1) > 1 else ""
     if difference.varied == "images":
         return (
             "In part: on other images of this kind it would stay ahead of the runner-up, but at "

@@ -238,7 +238,7 @@ def test_the_parent_tells_the_story_of_the_sweep(store: Store, tracker: Tracker)
     tracker.finish(final(0, 1, 0.9))  # of a trial that was overtaken since
     tracker.finish(final(1, 1, 0.5))
     tracker.finish(final(1, 2, 0.7))
-    tracker.close_sweep("demo", {"workers": 2, "command": "bench sweep"})
+    tracker.close_sweep("demo", {"workers": 2, "command": "bench sweep", "trials_granted": 5})
     assert tracker.flush()
     parent = runs_of(store)["sweep:demo"]
     assert parent.info.status == "FINISHED"
@@ -246,6 +246,10 @@ def test_the_parent_tells_the_story_of_the_sweep(store: Store, tracker: Tracker)
     expected = {
         "trials_finished": 2, "trials_pruned": 1, "trials_failed": 1, "trials_interrupted": 0,
         "validation_score": 0.6, "workers": 2,
+        "trials_granted": 5,
+        "examples_granted": 5 * 3 * 1200, "examples_consumed": 4 * 3 * 1200,  # of three epochs
+        # 0.6 - 0.5 and 0.6 - 0.7: the finals of this plan train as its trials do.
+        "optimism_gap": 0.0, "optimism_gap_sd": math.sqrt(0.02),
         "test_score": 0.6,  # (0.5 + 0.7) / 2
         "test_score_sd": math.sqrt(0.02),  # (0.1 ** 2 + 0.1 ** 2) / (2 - 1)
     }  # fmt: skip

@@ -53,6 +53,20 @@ def trial(number: int, *, score: float = 0.3, status: str = "finished", **more: 
     )  # fmt: skip
 
 
+def rerun(number: int, seed: int, test_score: float) -> RunRecord:
+    return dataclasses.replace(
+        final(number, seed, test_score), run_id=f"demo-t{number:03d}-r{seed}", role="rerun"
+    )
+
+
+def of_sweep(sweep: str, done: RunRecord, backbone: str) -> RunRecord:
+    """Return the record as one of another sweep, of another backbone."""
+    return dataclasses.replace(
+        done, run_id=done.run_id.replace("demo", sweep), sweep=sweep,
+        config=dataclasses.replace(done.config, backbone=backbone),
+    )  # fmt: skip
+
+
 def final(number: int, seed: int, test_score: float) -> RunRecord:
     return record(
         f"demo-t{number:03d}-s{seed}", role="final", sweep="demo", trial=number,
