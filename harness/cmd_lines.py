@@ -31,6 +31,8 @@ def sweep_command(plan: SweepPlan, trials: int) -> str:
     for axis in plan.space.axes:
         if axis not in DEFAULT_SPACE.axes:
             words += ["--search", axis_text(axis)]
+    if plan.oom_backoff:
+        words.append("--oom-backoff")
     for name, value, usual in (
         ("final-seeds", plan.finals, 3), ("sampler", plan.sampler, "tpe"),
         ("pruner", plan.pruner, "median"),
@@ -42,4 +44,4 @@ def sweep_command(plan: SweepPlan, trials: int) -> str:
 
 def best_command(plan: SweepPlan, best: TrialRow) -> str:
     """Return the command line that trains the best configuration in full, as its finals are."""
-    return run_command(plan.final_task(best.number, best.params, 1).config)
+    return run_command(plan.final_task(best.number, best.settings, 1).config)

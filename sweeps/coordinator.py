@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -17,11 +17,12 @@ from typing import Any
 
 from harness.errors import InterruptedRun, SweepError, UsageError
 from harness.store import Store
-from sweeps.crew import Crew, Stop
+from sweeps.crew import Crew, Stop, failed_fast
 from sweeps.listeners import NoTracker, Observer, SweepOpened, SweepOutcome, Tracker
 from sweeps.lock import hold_lock
 from sweeps.plan import SweepPlan, read_plan, settle_plan
 from sweeps.protocol import Pool
+from sweeps.sampler import TrialRow
 from sweeps.study import SweepStudy, best_row
 from sweeps.work import Finals, Trials, ended_records
 
@@ -40,6 +41,7 @@ def run_sweep(
     observer: Observer = lambda _event: None,
     job_extra: Mapping[str, Any] | None = None,
     attempts: int = ATTEMPTS,
+    fail_fast: bool = False,
 ) -> SweepOutcome:
     """Bring a sweep to `total` trials and its finals; go on from whatever is there.
 
@@ -53,11 +55,14 @@ def run_sweep(
         observer: is told everything that may be shown.
         job_extra: added to each job as it is, such as the folder of the data.
         attempts: workers that may die of one run before it counts as failed.
+        fail_fast: end at the first run that fails, in good order; also at a trial that failed
+            in an earlier command.
 
     Raises:
         UsageError: a number does not fit.
         SweepError: the sweep was begun with another plan, or another process runs it.
         StoreError: something on disk cannot be read or written.
+        FailFast: a run failed, and that was to end the sweep.
         InterruptedRun: Ctrl-C or SIGTERM; all is in order for the same command to go on.
     """
     _check_numbers(plan, total, workers, attempts)
@@ -74,8 +79,11 @@ def run_sweep(
         crew = Crew(
             store, workers=min(workers, max(trials.left(), plan.finals)), start_pool=start_pool,
             tracker=tracker, observer=observer, job_extra=job_extra or {}, stop=stop,
+            fail_fast=fail_fast,
         )  # fmt: skip
         try:
+            if fail_fast:
+                _refuse_failed(plan, trials.table())
             with crew:
                 crew.run(trials)
                 finals = Finals(plan, best_row(plan, trials.table()), store, attempts=attempts)
@@ -130,6 +138,12 @@ def _refuse_leftovers(plan: SweepPlan, store: Store, folder: Path) -> None:
             f"A new sweep must not overwrite runs, but {store.run_dir(first)} is there already. "
             "Choose another --name, or remove the old runs."
         )
+
+
+def _refuse_failed(plan: SweepPlan, rows: Sequence[TrialRow]) -> None:
+    for row in rows:
+        if row.status == "failed":
+            raise failed_fast(plan.trial_id(row.number), row.reason)
 
 
 @contextmanager

@@ -57,6 +57,7 @@ class SweepPlan:
         objective: a quality measure, read on the validation split.
         lookahead: trial `i` is proposed from the results up to trial `i - lookahead`; also the
             most workers that can be busy.
+        oom_backoff: a trial that runs out of memory is done again with half the batch.
 
     Raises:
         UsageError: a name, number or field does not fit.
@@ -76,6 +77,7 @@ class SweepPlan:
     sampler: SamplerName = "tpe"
     pruner: PrunerName = "median"
     lookahead: int = 4
+    oom_backoff: bool = False
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -112,16 +114,20 @@ class SweepPlan:
         """Return the run id of a trial."""
         return f"{self.name}-t{number:03d}"
 
-    def trial_task(self, number: int, params: Mapping[str, Value]) -> Task:
-        """Return the run of a trial. It never opens the test split."""
+    def trial_task(self, number: int, settings: Mapping[str, Value]) -> Task:
+        """Return the run of a trial. It never opens the test split.
+
+        Args:
+            number: of the trial.
+            settings: its params, and the batch that it backed off to, if any.
+        """
         changes: dict[str, Any] = {**self.trial_overrides, "evaluate_test": False}
-        config = self.space.apply(dataclasses.replace(self.base, **changes), params)
         return Task(
             run_id=self.trial_id(number), role="trial", sweep=self.name, trial=number,
-            config=config,
+            config=self._config(changes, settings),
         )  # fmt: skip
 
-    def final_task(self, number: int, params: Mapping[str, Value], k: int) -> Task:
+    def final_task(self, number: int, settings: Mapping[str, Value], k: int) -> Task:
         """Return the `k`-th final (from 1) of trial `number`: a new seed, and the test split.
 
         The trial is part of the run id: a sweep that grows and finds a better trial adds finals
@@ -132,11 +138,14 @@ class SweepPlan:
             "evaluate_test": True,
             "seed": (self.base.seed + k) % (MAX_SEED + 1),
         }
-        config = self.space.apply(dataclasses.replace(self.base, **changes), params)
         return Task(
             run_id=f"{self.trial_id(number)}-s{k}", role="final", sweep=self.name, trial=number,
-            config=config,
+            config=self._config(changes, settings),
         )  # fmt: skip
+
+    def _config(self, changes: Mapping[str, Any], settings: Mapping[str, Any]) -> RunConfig:
+        drawn = self.space.apply(dataclasses.replace(self.base, **changes), settings)
+        return dataclasses.replace(drawn, **settings)  # a batch need not be searched to be halved
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as plain JSON values."""
