@@ -31,6 +31,7 @@ from harness.sweep_options import LOOKAHEAD
 from harness.tracking_uri import resolve_uri
 from sweeps.axes import Axis
 from sweeps.coordinator import run_sweep
+from sweeps.deadlines import HANG_AFTER_S
 from sweeps.listeners import SweepEnd, SweepOutcome
 from sweeps.plan import SweepPlan, Task, read_plan, settle_plan
 from sweeps.search_text import parse_axis
@@ -54,6 +55,9 @@ class Request:
     pruner: str
     workers: int | None
     report: bool
+    fail_fast: bool = False
+    oom_backoff: bool = False
+    hang_after_s: float = HANG_AFTER_S
 
 
 def sweep(
@@ -152,10 +156,13 @@ def _search(
                 total=request.trials,
                 workers=workers,
                 store=store,
-                start_pool=partial(start_pool, plan.base, store.sweep_dir(plan.name)),
+                start_pool=partial(
+                    start_pool, plan.base, store.sweep_dir(plan.name), request.hang_after_s
+                ),
                 tracker=_SweepTracker(tracker),
                 observer=display,
                 job_extra=extra,
+                fail_fast=request.fail_fast,
             )
         with waiting("drawing pictures and sending them to MLflow ..."):
             tracker.flush()
@@ -222,6 +229,7 @@ def _plan(
         sampler=request.sampler,  # type: ignore[arg-type]  # the plan checks it
         pruner=request.pruner,  # type: ignore[arg-type]  # the plan checks it
         lookahead=LOOKAHEAD,
+        oom_backoff=request.oom_backoff,
     )
     if request.name:
         return plan

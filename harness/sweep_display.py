@@ -15,7 +15,16 @@ from rich.text import Text
 from harness.console import console, note, quality_text, say
 from harness.record import EpochPoint, RunRecord
 from sweeps.axes import Value
-from sweeps.listeners import EpochDone, Event, RunEnded, RunStarted, SweepOpened, WorkerDied
+from sweeps.listeners import (
+    EpochDone,
+    Event,
+    RunEnded,
+    RunRepeated,
+    RunStarted,
+    SweepOpened,
+    WorkerDied,
+    WorkerReplaced,
+)
 from sweeps.plan import SweepPlan, Task
 from sweeps.sampler import TrialRow
 
@@ -89,6 +98,11 @@ class SweepDisplay:
                 self._epoch(task, point)
             case RunEnded(task=task, record=record, row=row):
                 self._end(task, record, row)
+            case RunRepeated(task=task, reason=reason):
+                self._running.pop(task.run_id, None)
+                say(f"{task.run_id} failed, but that does not count yet: {reason}")
+            case WorkerReplaced(reason=reason):
+                say(reason)
             case WorkerDied(reason=reason, task=task):
                 if task is not None:
                     self._running.pop(task.run_id, None)
@@ -200,15 +214,24 @@ def trial_table(plan: SweepPlan, rows: Sequence[TrialRow], *, title: str) -> Tab
     table = Table(title=title, title_justify="left")
     table.add_column("trial", justify="right")
     table.add_column(plan.objective, justify="right")
-    names = plan.space.names()
+    best = _best(plan, rows)[:BEST_SHOWN]
+    names = (*plan.space.names(), *_backed_off(plan, best))
     for name in names:
         # Many columns leave each only a few letters: then a name goes on in the next line.
         heading = name.replace("_", "_\n") if len(names) > 3 else name
         table.add_column(heading, justify="right", overflow="fold")
-    for row in _best(plan, rows)[:BEST_SHOWN]:
-        params = [_value_text(row.params[name]) if name in row.params else "" for name in names]
-        table.add_row(str(row.number), f"{row.value:.4f}", *params)
+    for row in best:
+        values = plan.trial_task(row.number, row.settings).config.to_json()
+        shown = {*row.params, *_backed_off(plan, best)}
+        cells = [_value_text(values[name]) if name in shown else "" for name in names]
+        table.add_row(str(row.number), f"{row.value:.4f}", *cells)
     return table
+
+
+def _backed_off(plan: SweepPlan, rows: Iterable[TrialRow]) -> list[str]:
+    """Return the field that holds the batch, if one was halved and it is not searched anyway."""
+    fields = {row.backoff.field for row in rows if row.backoff}
+    return sorted(fields - set(plan.space.names()))
 
 
 def sparkline(values: Sequence[float]) -> str:
@@ -224,7 +247,7 @@ def _best(plan: SweepPlan, rows: Iterable[TrialRow]) -> list[TrialRow]:
     return [row for _, _, row in sorted(ranked, key=lambda item: item[:2])]
 
 
-def _value_text(value: Value) -> str:
+def _value_text(value: Value | None) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
