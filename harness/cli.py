@@ -21,6 +21,7 @@ from harness import __version__
 from harness.cluster_options import check_cluster_options, cluster_options, the_one
 from harness.config import RunConfig, knobs
 from harness.contender_specs import MOST_STEPS, check_shares, gpus_of_this_machine, parse_specs
+from harness.durations import parse_span
 from harness.errors import BenchError, InterruptedRun, UsageError
 from harness.options import (
     DEFAULT_OUT,
@@ -194,6 +195,7 @@ def sweep(context: click.Context, /, **values: Any) -> None:
     as many training examples.
     """
     check_sweep_options(values)
+    hang_after_s = parse_span("--hang-after", values["hang_after"])
     configs = read_configs(values)
     from harness import cmd_sweep
 
@@ -202,7 +204,8 @@ def sweep(context: click.Context, /, **values: Any) -> None:
         trial_epochs=values["trial_epochs"], trial_examples=values["trial_examples"],
         final_seeds=values["final_seeds"], objectives=tuple(values["objectives"]),
         sampler=values["sampler"], pruner=values["pruner"], workers=values["workers"],
-        report=values["report"], top=values["top"],
+        report=values["report"], top=values["top"], fail_fast=values["fail_fast"],
+        oom_backoff=values["oom_backoff"], hang_after_s=hang_after_s,
     )  # fmt: skip
     cmd_sweep.sweep(configs, request, chosen=given(context), **_places(values))
 

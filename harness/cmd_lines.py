@@ -51,6 +51,8 @@ def sweep_command(
         for name in plan.objectives:
             words += ["--objective", name]
     pruner = PRUNER if len(plan.objectives) == 1 else "dominance"
+    if plan.oom_backoff:
+        words.append("--oom-backoff")
     for name, value, usual in (
         ("final-seeds", plan.finals, 3), ("sampler", plan.sampler, "tpe"),
         ("pruner", plan.pruner, pruner), ("top", top, 1),
@@ -62,4 +64,4 @@ def sweep_command(
 
 def best_command(plan: SweepPlan, best: TrialRow) -> str:
     """Return the command line that trains the best configuration in full, as its finals are."""
-    return run_command(plan.final_task(best.number, best.params, 1).config)
+    return run_command(plan.final_task(best.number, best.settings, 1).config)

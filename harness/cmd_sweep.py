@@ -34,6 +34,7 @@ from harness.sweep_options import LOOKAHEAD, OBJECTIVES, PRUNER
 from harness.tracking_uri import resolve_uri
 from sweeps.axes import Axis
 from sweeps.coordinator import run_sweeps
+from sweeps.deadlines import HANG_AFTER_S
 from sweeps.group import SweepGroup
 from sweeps.listeners import SweepEnd, SweepOutcome
 from sweeps.objectives import TIMED, objectives_of
@@ -61,6 +62,9 @@ class Request:
     workers: int | None
     report: bool
     top: int = 1
+    fail_fast: bool = False
+    oom_backoff: bool = False
+    hang_after_s: float = HANG_AFTER_S
 
 
 def sweep(
@@ -179,12 +183,16 @@ def _search(
                 workers=workers,
                 store=store,
                 start_pool=partial(
-                    start_pool, first.base, store.sweep_dir(first.group or first.name)
+                    start_pool,
+                    first.base,
+                    store.sweep_dir(first.group or first.name),
+                    request.hang_after_s,
                 ),
                 tracker=_SweepTracker(tracker),
                 observer=display,
                 job_extra=extra,
                 top=request.top,
+                fail_fast=request.fail_fast,
             )
         with waiting("drawing pictures and sending them to MLflow ..."):
             tracker.flush()
@@ -264,6 +272,7 @@ def _plan(
         sampler=request.sampler,  # type: ignore[arg-type]  # the plan checks it
         pruner=_pruner(request),  # type: ignore[arg-type]  # the plan checks it
         lookahead=LOOKAHEAD,
+        oom_backoff=request.oom_backoff,
     )
     if request.name:
         return plan

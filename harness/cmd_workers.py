@@ -36,10 +36,12 @@ except BenchError as error:
 """
 
 
-def start_pool(config: RunConfig, log_dir: Path, workers: int) -> LocalPool:
+def start_pool(config: RunConfig, log_dir: Path, hang_after_s: float, workers: int) -> LocalPool:
     """Start processes that train; `config` says which devices they share."""
     environment = partial(_environment, config)
-    return LocalPool(workers, execute=EXECUTE, log_dir=log_dir, environment=environment)
+    return LocalPool(
+        workers, execute=EXECUTE, log_dir=log_dir, environment=environment, silence_s=hang_after_s
+    )
 
 
 def check_sweepable(asked: int | None, config: RunConfig) -> None:

@@ -197,6 +197,16 @@ class RunConfig:
                 "without scaling. Add --learning-rate-scaling linear or sqrt, or leave it out."
             )
 
+    @property
+    def batch_field(self) -> Literal["batch_size", "global_batch_size"]:
+        """Return the name of the field that says how many images a step takes."""
+        return "batch_size" if self.global_batch_size is None else "global_batch_size"
+
+    @property
+    def batch(self) -> int:
+        """Return the value of `batch_field`."""
+        return self.batch_size if self.global_batch_size is None else self.global_batch_size
+
     def backbone_options(self) -> dict[str, str | int | float]:
         """Return the options of the backbone that are set, by `architectures.registry.OPTIONS`."""
         options = {"width": self.width, "depth": self.depth, "pretrained": self.pretrained}

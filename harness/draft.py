@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 
+from harness.cause import Cause
 from harness.checkpoint import Checkpoint
 from harness.config import RunConfig
 from harness.data import Data
@@ -26,12 +27,14 @@ class End:
     """How a run ended.
 
     Attributes:
+        cause: of a failure, for programs.
         final: whether going on from a checkpoint would only end it so again.
     """
 
     status: Status
     reason: str | None = None
     traceback: str | None = None
+    cause: Cause | None = None
     final: bool = False
 
 
@@ -77,6 +80,7 @@ class Draft:
             measures=dict(self.measures),
             files=dict(self.files),
             resumed_after=self.resumed_after,
+            cause=end.cause,
         )
 
     def note_speed(self) -> None:

@@ -49,6 +49,10 @@ class ClusterError(BenchError):
     """A worker of a cluster died, hung, never came or runs something else; the text names it."""
 
 
+class FailFast(BenchError):
+    """A run of a sweep failed, and the user asked to stop at the first that does."""
+
+
 class SweepError(UsageError):
     """A sweep cannot go on as asked: changed space or data, or another process holds it."""
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from harness.console import console, say
 from harness.sweep_display import SweepDisplay, minutes
-from sweeps.listeners import Event, RunStarted, SweepOpened, WorkerDied
+from sweeps.listeners import Event, RunStarted, SweepOpened, WorkerDied, WorkerReplaced
 from sweeps.plan import SweepPlan
 
 _BAR = 16  # characters: leaves room for counts and best on 80
@@ -68,6 +68,8 @@ class GroupDisplay:
                 self._members[plan.name](event)
             case WorkerDied(reason=reason, task=None):
                 say(f"A worker died: {reason}")
+            case WorkerReplaced(reason=reason):
+                say(reason)
             case _ if event.task is not None:
                 self._members[event.task.sweep](event)
 

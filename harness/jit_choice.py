@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
+from harness.cause import cause_of
 from harness.engine import Engine, Objective
 from harness.errors import BenchError, PluginError
 from harness.plain_words import in_words
@@ -83,6 +84,8 @@ def compiled(key: EngineKey, layout: Layout) -> tuple[Engine, float]:
     except BenchError:
         raise
     except Exception as error:
+        if cause_of(error) == "out_of_memory":
+            raise  # no option is at fault, and trying them would need more of it
         option = _at_fault(key, layout)
         if option is None:
             raise

@@ -22,6 +22,8 @@ SWEEP = "bench.sweep"
 TRIAL = "bench.trial"
 STATUS = "bench.status"
 REASON = "bench.reason"
+CAUSE = "bench.cause"
+TOO_LARGE = "bench.too_large_batches"
 RECORD_DIGEST = "bench.record"
 PARENT = "mlflow.parentRunId"
 NOTE = "mlflow.note.content"
@@ -138,6 +140,10 @@ def end_tags(record: RunRecord) -> dict[str, str]:
     tags = {STATUS: record.status, NOTE: run_note(record)}
     if record.reason:
         tags[REASON] = record.reason
+    if record.cause:
+        tags[CAUSE] = record.cause
+    if record.too_large:
+        tags[TOO_LARGE] = ", ".join(map(str, record.too_large))
     if record.data is not None:
         tags["data.source"] = record.data.source
         tags["data.digest"] = record.data.digest
@@ -159,6 +165,11 @@ def run_note(record: RunRecord) -> str:
     lines = [f"**{record.status}** after {record.duration_s:.1f} s, {len(record.history)} epochs."]
     if record.reason:
         lines.append(f"Reason: {record.reason}")
+    if record.traceback:
+        lines.append("The traceback is in the artifact `traceback.txt`.")
+    if record.too_large:
+        sizes = " and ".join(map(str, record.too_large))
+        lines.append(f"Ran out of memory with a batch of {sizes} before.")
     for split in ("validation", "test"):
         parts = [
             f"{METRICS[name].title} {value:.3f}"

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from harness.cause import CAUSES, Cause
 from harness.config import RunConfig
 from harness.errors import StoreError, UsageError
 
@@ -241,6 +242,8 @@ class RunRecord:
         started_at: of the first attempt.
         duration_s: of all attempts, the time lost between checkpoint and kill left out.
         resumed_after: the epochs after which another process went on; `machine` is the last one's.
+        cause: of a failure, for programs; `reason` is for people.
+        too_large: batch sizes of a sweep's trial that ran out of memory before `config`'s.
     """
 
     run_id: str
@@ -260,6 +263,8 @@ class RunRecord:
     measures: Mapping[str, Measure] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     resumed_after: tuple[int, ...] = ()
+    cause: Cause | None = None
+    too_large: tuple[int, ...] = ()
     version: int = RECORD_VERSION
 
     def value(self, name: str) -> float | None:
@@ -311,10 +316,12 @@ class RunRecord:
 
 def _parsed(values: Mapping[str, Any]) -> dict[str, Any]:
     """Turn the nested plain values back into the classes they came from."""
-    parsed = dict(values)
-    for name, choices in (("status", get_args(Status)), ("role", get_args(Role))):
-        if parsed[name] not in choices:
-            raise ValueError(f"{name} must be one of {', '.join(choices)}, got {parsed[name]!r}")
+    parsed = {"cause": None, **values}
+    for name, known in (("status", get_args(Status)), ("role", get_args(Role)), ("cause", CAUSES)):
+        if parsed[name] not in known:
+            raise ValueError(
+                f"{name} must be one of {', '.join(map(str, known))}, got {parsed[name]!r}"
+            )
     parsed["config"] = RunConfig.from_json(values["config"])
     if values.get("data"):
         parsed["data"] = DataIdentity(**values["data"])
@@ -324,7 +331,8 @@ def _parsed(values: Mapping[str, Any]) -> dict[str, Any]:
     if values.get("model"):
         parsed["model"] = _model(values["model"])
     parsed["history"] = tuple(EpochPoint(**point) for point in values["history"])
-    parsed["resumed_after"] = tuple(int(epoch) for epoch in values.get("resumed_after", ()))
+    for name in ("resumed_after", "too_large"):
+        parsed[name] = tuple(map(int, values.get(name, ())))
     parsed["measures"] = {
         name: Measure(**measure | {"samples": tuple(measure["samples"])})
         for name, measure in values["measures"].items()

@@ -18,15 +18,17 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from harness.cause import cause_of, memory_words
 from harness.checkpoint import Checkpoint, Shelf, changes, obstacle
 from harness.config import RunConfig
 from harness.data import Data, load
 from harness.draft import Draft, End, Identity
 from harness.engine import Engine, EpochResult, Objective
 from harness.engines import compiled_engine, open_devices
-from harness.errors import BenchError, DivergedRun, InterruptedRun, PluginError
+from harness.errors import BenchError, InterruptedRun
 from harness.jit_choice import JitChoice
 from harness.machine import fingerprint, peak_rss_mib
+from harness.plain_words import in_words
 from harness.record import EpochPoint, Measure, RunRecord
 from harness.scenes import Scenes
 from harness.schedule import Schedule, schedule
@@ -113,8 +115,8 @@ def execute(
         end = _attempt(config, store.run_dir(identity.run_id), data_dir, watch, draft, shelf)
         record = draft.record(end)
         store.write_record(record)
-        if end.final or (end.status == "failed" and identity.role == "trial"):
-            shelf.clear()  # a failed trial counts, so no sweep repeats it
+        if end.final or (end.status == "failed" and _counts(identity, end)):
+            shelf.clear()
     return record
 
 
@@ -131,17 +133,34 @@ def _attempt(
     except (KeyboardInterrupt, InterruptedRun):
         reason = f"Stopped from outside after epoch {len(draft.history)}."
         return End(status="interrupted", reason=reason)
-    except PluginError as error:
-        trace = traceback.format_exc()
-        return End(status="failed", reason=str(error), traceback=trace, final=True)
-    except DivergedRun as error:
-        return End(status="failed", reason=str(error), final=True)
-    except BenchError as error:
-        return End(status="failed", reason=str(error))
     except Exception as error:  # noqa: BLE001 - a failure of any kind is a result
-        reason = f"{type(error).__name__}: {error}"
-        return End(status="failed", reason=reason, traceback=traceback.format_exc())
+        return _failed(error, config)
     return End(status="finished", final=True)
+
+
+def _failed(error: Exception, config: RunConfig) -> End:
+    """Return how a run ended that raised; called while the error is handled."""
+    cause, ours = cause_of(error), isinstance(error, BenchError)
+    if cause == "out_of_memory":
+        field = config.batch_field
+        reason = (
+            f"Out of memory with {field} {config.batch}: {memory_words(error)}. "
+            f"Use a smaller --{field.replace('_', '-')} or network."
+        )
+    else:
+        reason = str(error) if ours else in_words(error)
+    # Where a name or number does not fit, the text of our own error is all that anybody needs.
+    trace = None if ours and cause is None else traceback.format_exc()
+    lasting = cause in {"diverged", "plugin"}
+    return End(status="failed", reason=reason, traceback=trace, cause=cause, final=lasting)
+
+
+def _counts(identity: Identity, end: End) -> bool:
+    """Tell whether a failed run is not done again from its checkpoint.
+
+    A failed trial is a result, unless its sweep tries it once more.
+    """
+    return identity.role == "trial" and end.cause != "transient"
 
 
 def _chapters(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 
@@ -15,7 +15,16 @@ from rich.text import Text
 from harness.console import console, note, quality_text, say
 from harness.record import EpochPoint, RunRecord
 from sweeps.axes import Value
-from sweeps.listeners import EpochDone, Event, RunEnded, RunStarted, SweepOpened, WorkerDied
+from sweeps.listeners import (
+    EpochDone,
+    Event,
+    RunEnded,
+    RunRepeated,
+    RunStarted,
+    SweepOpened,
+    WorkerDied,
+    WorkerReplaced,
+)
 from sweeps.objectives import finite
 from sweeps.plan import SweepPlan, Task
 from sweeps.sampler import TrialRow
@@ -125,6 +134,11 @@ class SweepDisplay:
                 self._epoch(task, point)
             case RunEnded(task=task, record=record, row=row):
                 self._end(task, record, row)
+            case RunRepeated(task=task, reason=reason):
+                self._running.pop(task.run_id, None)
+                say(f"{task.run_id} failed, but that does not count yet: {reason}")
+            case WorkerReplaced(reason=reason):
+                say(reason)
             case WorkerDied(reason=reason, task=task):
                 if task is not None:
                     self._running.pop(task.run_id, None)
@@ -274,17 +288,25 @@ def trial_table(plan: SweepPlan, rows: Sequence[TrialRow], *, so_far: bool = Fal
     table.add_column("trial", justify="right")
     for goal in plan.goals:
         table.add_column(goal.name, justify="right")
-    names = plan.space.names()
+    best = leaders(plan, rows)[: BEST_SHOWN if len(plan.objectives) == 1 else FRONT_SHOWN]
+    names = (*plan.space.names(), *_backed_off(plan, best))
     for name in names:
         # Many columns leave each only a few letters: then a name goes on in the next line.
         heading = name.replace("_", "_\n") if len(names) > 3 else name
         table.add_column(heading, justify="right", overflow="fold")
-    best = leaders(plan, rows)
-    for row in best[: BEST_SHOWN if len(plan.objectives) == 1 else FRONT_SHOWN]:
-        params = [_value_text(row.params[name]) if name in row.params else "" for name in names]
+    for row in best:
+        fields = plan.trial_task(row.number, row.settings).config.to_json()
+        shown = {*row.params, *_backed_off(plan, best)}
+        cells = [_value_text(fields[name]) if name in shown else "" for name in names]
         values = [g.text(v, extra=1) for g, v in zip(plan.goals, row.values, strict=True)]
-        table.add_row(str(row.number), *values, *params)
+        table.add_row(str(row.number), *values, *cells)
     return table
+
+
+def _backed_off(plan: SweepPlan, rows: Iterable[TrialRow]) -> list[str]:
+    """Return the field that holds the batch, if one was halved and it is not searched anyway."""
+    fields = {row.backoff.field for row in rows if row.backoff}
+    return sorted(fields - set(plan.space.names()))
 
 
 def sparkline(values: Sequence[float]) -> str:
@@ -293,7 +315,7 @@ def sparkline(values: Sequence[float]) -> str:
     return "".join(_BARS[min(7, max(0, int(8 * value / top)))] for value in values[-30:])
 
 
-def _value_text(value: Value) -> str:
+def _value_text(value: Value | None) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

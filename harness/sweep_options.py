@@ -119,6 +119,20 @@ def _options() -> list[Callable[[Command], Command]]:
             f"[default: one per core or GPU, at most {LOOKAHEAD}]",
         ),
         click.option(
+            "--fail-fast", is_flag=True,
+            help="End at the first run that fails, in good order and with exit code 1.",
+        ),
+        click.option(
+            "--oom-backoff", is_flag=True,
+            help="Do a trial that runs out of memory again with half the batch, down to 1 image; "
+            "part of what a sweep is, as it changes results.",
+        ),
+        click.option(
+            "--hang-after", default="30m", show_default=True, metavar="TIME",
+            help="Longest silence of a worker, such as 90s, 30m or 1h30m, before it is replaced; "
+            "once epochs are timed, 10 times the longest and at least 60 s are enough.",
+        ),
+        click.option(
             "--report/--no-report", "report", default=True, show_default=True,
             help="Write a report at the end, if there are finals.",
         ),

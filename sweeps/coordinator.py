@@ -17,7 +17,7 @@ from typing import Any
 
 from harness.errors import InterruptedRun, SweepError, UsageError
 from harness.store import Store
-from sweeps.crew import Crew, Stop
+from sweeps.crew import Crew, Stop, failed_fast
 from sweeps.group import SweepGroup, refuse_group, settle_group
 from sweeps.listeners import (
     NoTracker,
@@ -30,6 +30,7 @@ from sweeps.listeners import (
 from sweeps.lock import hold_lock
 from sweeps.plan import SweepPlan, read_plan, settle_plan
 from sweeps.protocol import Pool
+from sweeps.sampler import TrialRow
 from sweeps.study import SweepStudy, best_row, best_rows, leaders
 from sweeps.together import Together
 from sweeps.work import Finals, Trials, ended_records
@@ -56,6 +57,7 @@ def run_sweeps(
     job_extra: Mapping[str, Any] | None = None,
     attempts: int = ATTEMPTS,
     top: int = 1,
+    fail_fast: bool = False,
 ) -> tuple[SweepOutcome, ...]:
     """Bring sweeps to `total` trials each, then to their finals; go on from whatever is there.
 
@@ -73,6 +75,8 @@ def run_sweeps(
         job_extra: added to each job as it is, such as the folder of the data.
         attempts: workers that may die of one run before it counts as failed.
         top: how many of the best trials of each sweep are trained again.
+        fail_fast: end at the first run that fails, in good order; also at a trial that failed
+            in an earlier command.
 
     Returns:
         How each sweep stands.
@@ -81,6 +85,7 @@ def run_sweeps(
         UsageError: a number does not fit.
         SweepError: a sweep was begun with another plan, or another process runs it.
         StoreError: something on disk cannot be read or written.
+        FailFast: a run failed, and that was to end the sweep.
         InterruptedRun: Ctrl-C or SIGTERM; all is in order for the same command to go on.
     """
     for plan in plans:
@@ -98,9 +103,12 @@ def run_sweeps(
         crew = Crew(
             store, workers=min(workers, max(trials.left(), len(plans) * finals_each)),
             start_pool=start_pool, tracker=tracker, observer=observer, job_extra=job_extra or {},
-            stop=stop,
+            stop=stop, fail_fast=fail_fast,
         )  # fmt: skip
         try:
+            if fail_fast:
+                for plan in plans:
+                    _refuse_failed(plan, searches[plan.name].table())
             with crew:
                 crew.run(trials)
                 best = {p.name: best_rows(p, searches[p.name].table(), top) for p in plans}
@@ -220,6 +228,12 @@ def _refuse_leftovers(plan: SweepPlan, store: Store, folder: Path) -> None:
             f"A new sweep must not overwrite runs, but {store.run_dir(first)} is there already. "
             "Choose another --name, or remove the old runs."
         )
+
+
+def _refuse_failed(plan: SweepPlan, rows: Sequence[TrialRow]) -> None:
+    for row in rows:
+        if row.status == "failed":
+            raise failed_fast(plan.trial_id(row.number), row.reason)
 
 
 @contextmanager

@@ -10,12 +10,22 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
-from harness.errors import InterruptedRun, StoreError
+from harness.cause import Cause
+from harness.errors import FailFast, InterruptedRun, StoreError
 from harness.record import EpochPoint, RunRecord, Status
 from harness.store import Store
-from sweeps.listeners import EpochDone, Observer, RunEnded, RunStarted, Tracker, WorkerDied
+from sweeps.listeners import (
+    EpochDone,
+    Observer,
+    RunEnded,
+    RunRepeated,
+    RunStarted,
+    Tracker,
+    WorkerDied,
+    WorkerReplaced,
+)
 from sweeps.plan import Task
-from sweeps.protocol import Died, Done, Epoch, Pool, Raised, Ready, Report
+from sweeps.protocol import Died, Done, Epoch, Pool, Raised, Ready, Replaced, Report
 from sweeps.work import Work
 
 POLL_S = 0.5
@@ -39,19 +49,23 @@ class Stop:
 
 @dataclass(slots=True)
 class _Flight:
-    """A run that a worker is doing."""
+    """A run that the worker in a slot is doing."""
 
     task: Task
+    slot: int
     started_at: str
     started_s: float
     points: list[EpochPoint] = field(default_factory=list)
 
-    def record(self, status: Status, reason: str, traceback: str | None = None) -> RunRecord:
+    def record(
+        self, status: Status, reason: str, *, traceback: str | None = None,
+        cause: Cause | None = None,
+    ) -> RunRecord:  # fmt: skip
         """Return a record for a run whose worker left none."""
         task = self.task
         return RunRecord(
             run_id=task.run_id, role=task.role, sweep=task.sweep, trial=task.trial,
-            config=task.config, status=status, reason=reason, traceback=traceback,
+            config=task.config, status=status, reason=reason, traceback=traceback, cause=cause,
             started_at=self.started_at, duration_s=time.perf_counter() - self.started_s,
             history=tuple(self.points),
         )  # fmt: skip
@@ -67,6 +81,7 @@ class Crew:
         tracker, observer: are told.
         job_extra: added to each job.
         stop: looked at between messages.
+        fail_fast: whether the first run that fails ends it all.
 
     Attributes:
         runs_started: how many runs were handed to a worker.
@@ -82,10 +97,11 @@ class Crew:
         observer: Observer,
         job_extra: Mapping[str, Any],
         stop: Stop,
+        fail_fast: bool = False,
     ) -> None:
         self._store, self._workers, self._start_pool = store, workers, start_pool
         self._tracker, self._observer = tracker, observer
-        self._job_extra, self._stop = job_extra, stop
+        self._job_extra, self._stop, self._fail_fast = job_extra, stop, fail_fast
         self._pool: Pool | None = None
         self._idle: set[int] = set()
         self._flights: dict[int, _Flight] = {}
@@ -114,6 +130,7 @@ class Crew:
 
         Raises:
             InterruptedRun: somebody asked to stop.
+            FailFast: a run failed, and that was to end it.
             StoreError: something on disk cannot be read or written.
             BenchError: workers cannot start.
         """
@@ -134,7 +151,7 @@ class Crew:
                 return
             self._idle.remove(slot)
             now = datetime.now(UTC).isoformat(timespec="seconds")
-            self._flights[slot] = _Flight(task, now, time.perf_counter())
+            self._flights[slot] = _Flight(task, slot, now, time.perf_counter())
             self.runs_started += 1
             self._tracker.begin(task)
             pool.submit(slot, self._job(task))
@@ -163,9 +180,12 @@ class Crew:
             case Raised(slot=slot):
                 self._idle.add(slot)
                 self._raised(work, self._flights.pop(slot), report)
-            case Died(slot=slot, reason=reason):
+            case Died(slot=slot):
                 self._idle.discard(slot)
-                self._died(work, self._flights.pop(slot, None), reason)
+                self._died(work, self._flights.pop(slot, None), report)
+            case Replaced(slot=slot, reason=reason):
+                self._idle.discard(slot)
+                self._observer(WorkerReplaced(reason=reason))
 
     def _epoch(self, pool: Pool, work: Work, slot: int, point: EpochPoint) -> None:
         flight = self._flights[slot]
@@ -192,31 +212,56 @@ class Crew:
         if raised.kind == InterruptedRun.__name__:
             self._put_back(work, flight, raised.reason)
         else:
-            record = flight.record("failed", raised.reason, raised.traceback)
+            record = flight.record(
+                "failed", raised.reason, traceback=raised.traceback, cause=raised.cause
+            )
             self._end(work, flight, record, on_disk=False)
 
-    def _died(self, work: Work, flight: _Flight | None, reason: str) -> None:
-        self._observer(WorkerDied(reason=reason, task=flight.task if flight else None))
+    def _died(self, work: Work, flight: _Flight | None, died: Died) -> None:
+        self._observer(WorkerDied(reason=died.reason, task=flight.task if flight else None))
         if flight is None:
             return
         record = work.found(flight.task)
         if record is None:
-            self._put_back(work, flight, reason)
+            self._put_back(work, flight, died.reason, died.cause)
         else:
             self._end(work, flight, record, on_disk=True)
 
-    def _put_back(self, work: Work, flight: _Flight, reason: str) -> None:
-        if not work.put_back(flight.task):
-            reason = f"No worker got through this run, and it is not tried again. {reason}"
-            self._end(work, flight, flight.record("failed", reason), on_disk=False)
+    def _put_back(
+        self, work: Work, flight: _Flight, reason: str, cause: Cause | None = None
+    ) -> None:
+        if work.put_back(flight.task):
+            return
+        reason = f"No worker got through this run, and it is not tried again. {reason}"
+        if cause == "out_of_memory":
+            config = flight.task.config
+            reason = f"Out of memory with {config.batch_field} {config.batch}. {reason}"
+        self._end(work, flight, flight.record("failed", reason, cause=cause), on_disk=False)
 
     def _end(self, work: Work, flight: _Flight, record: RunRecord, *, on_disk: bool) -> None:
-        """Commit a run: record on disk, row in the study, then everybody else."""
+        """Commit a run: record on disk, row in the study, then everybody else.
+
+        Or put it back, if it failed and is done again.
+        """
+        again = work.again(flight.task, record) if record.status == "failed" else None
+        if again is not None:
+            self._repeat(flight, record, again)
+            return
         if not on_disk:
             self._store.write_record(record)
         counted, row = work.settle(flight.task, record)
         self._tracker.finish(counted)
         self._observer(RunEnded(task=flight.task, record=counted, row=row))
+        if self._fail_fast and counted.status == "failed":
+            raise failed_fast(flight.task.run_id, counted.reason)
+
+    def _repeat(self, flight: _Flight, record: RunRecord, reason: str) -> None:
+        self._observer(RunRepeated(task=flight.task, reason=reason))
+        if record.cause == "transient" and flight.slot in self._idle:
+            # What went wrong may live on in the process, as an error of a GPU does.
+            self._idle.remove(flight.slot)
+            assert self._pool is not None
+            self._pool.renew(flight.slot)
 
     def _interrupted(self, flight: _Flight, reason: str) -> None:
         found = self._store.read_record(flight.task.run_id)
@@ -225,3 +270,11 @@ class Crew:
         record = flight.record("interrupted", reason)
         self._store.write_record(record)
         self._tracker.finish(record)
+
+
+def failed_fast(run_id: str, reason: str | None) -> FailFast:
+    """Return the error that ends a sweep at a run that failed."""
+    return FailFast(
+        f"{run_id} failed, and --fail-fast ends the sweep there: {reason} "
+        "All that was measured is kept; the same command without --fail-fast goes on."
+    )

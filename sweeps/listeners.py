@@ -114,6 +114,14 @@ class RunEnded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunRepeated:
+    """A run failed, but is done again."""
+
+    task: Task
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerDied:
     """A worker ended uncalled; its run, if it had one, is put back or failed."""
 
@@ -121,7 +129,14 @@ class WorkerDied:
     task: Task | None = None
 
 
-Event = SweepOpened | RunStarted | EpochDone | RunEnded | WorkerDied
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerReplaced:
+    """A worker without a run made place for a new one."""
+
+    reason: str
+
+
+Event = SweepOpened | RunStarted | EpochDone | RunEnded | RunRepeated | WorkerDied | WorkerReplaced
 Observer = Callable[[Event], None]
 
 

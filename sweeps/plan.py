@@ -60,6 +60,7 @@ class SweepPlan:
         lookahead: trial `i` is proposed from the results up to trial `i - lookahead`; also the
             most workers that can be busy.
         group: the group of sweeps that it belongs to, one for each backbone; None for no group.
+        oom_backoff: a trial that runs out of memory is done again with half the batch.
 
     Raises:
         UsageError: a name, number or field does not fit.
@@ -80,6 +81,7 @@ class SweepPlan:
     pruner: PrunerName = "median"
     lookahead: int = 4
     group: str | None = None
+    oom_backoff: bool = False
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -145,16 +147,20 @@ class SweepPlan:
         """Return the run id of a trial."""
         return f"{self.name}-t{number:03d}"
 
-    def trial_task(self, number: int, params: Mapping[str, Value]) -> Task:
-        """Return the run of a trial. It never opens the test split."""
+    def trial_task(self, number: int, settings: Mapping[str, Value]) -> Task:
+        """Return the run of a trial. It never opens the test split.
+
+        Args:
+            number: of the trial.
+            settings: its params, and the batch that it backed off to, if any.
+        """
         changes: dict[str, Any] = {**self.trial_overrides, "evaluate_test": False}
-        config = self.space.apply(dataclasses.replace(self.base, **changes), params)
         return Task(
             run_id=self.trial_id(number), role="trial", sweep=self.name, trial=number,
-            config=config,
+            config=self._config(changes, settings),
         )  # fmt: skip
 
-    def final_task(self, number: int, params: Mapping[str, Value], k: int) -> Task:
+    def final_task(self, number: int, settings: Mapping[str, Value], k: int) -> Task:
         """Return the `k`-th final (from 1) of trial `number`: a new seed, and the test split.
 
         The trial is part of the run id: a sweep that grows and finds a better trial adds finals
@@ -162,10 +168,10 @@ class SweepPlan:
         """
         return Task(
             run_id=f"{self.trial_id(number)}-s{k}", role="final", sweep=self.name, trial=number,
-            config=self._tested(self.final_overrides, params, k),
+            config=self._tested(self.final_overrides, settings, k),
         )  # fmt: skip
 
-    def rerun_task(self, number: int, params: Mapping[str, Value], k: int) -> Task:
+    def rerun_task(self, number: int, settings: Mapping[str, Value], k: int) -> Task:
         """Return the `k`-th re-run (from 1) of trial `number`: like it, but for seed and test.
 
         A final trains longer than the trial did, so it cannot tell how much of the trial's score
@@ -173,16 +179,20 @@ class SweepPlan:
         """
         return Task(
             run_id=f"{self.trial_id(number)}-r{k}", role="rerun", sweep=self.name, trial=number,
-            config=self._tested(self.trial_overrides, params, k),
+            config=self._tested(self.trial_overrides, settings, k),
         )  # fmt: skip
 
     def _tested(
-        self, overrides: Mapping[str, Override], params: Mapping[str, Value], k: int
+        self, overrides: Mapping[str, Override], settings: Mapping[str, Value], k: int
     ) -> RunConfig:
         """Return a configuration with the `k`-th new seed that opens the test split."""
         seed = (self.base.seed + k) % (MAX_SEED + 1)
         changes: dict[str, Any] = {**overrides, "evaluate_test": True, "seed": seed}
-        return self.space.apply(dataclasses.replace(self.base, **changes), params)
+        return self._config(changes, settings)
+
+    def _config(self, changes: Mapping[str, Any], settings: Mapping[str, Any]) -> RunConfig:
+        drawn = self.space.apply(dataclasses.replace(self.base, **changes), settings)
+        return dataclasses.replace(drawn, **settings)  # a batch need not be searched to be halved
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as plain JSON values."""

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import selectors
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from harness.errors import BenchError
+from sweeps.deadlines import HANG_AFTER_S, LEAST_S, Deadlines
+from sweeps.growth import COUNTERS, LEAST_GROWTH_MIB, Growth
 from sweeps.process import LocalWorker
-from sweeps.protocol import Died, Job, Report, encode
-
-SILENCE_S = 1800.0
-"""A worker that says nothing for so long is taken for hung; an epoch may take a good while."""
+from sweeps.protocol import Died, Done, Job, Raised, Replaced, Report, encode
 
 START_ATTEMPTS = 3
 """Workers that may die in a row before one of them is ready."""
@@ -26,6 +25,10 @@ DEATH_S = 20.0
 TICK_S = 0.5
 """How often processes are looked at that may be dead without having closed their pipe."""
 
+STANDSTILL_S = 10.0
+"""A look at the workers that comes so long after the last one comes from a process that stood
+still itself (Ctrl-Z, a frozen container): its workers may have, too."""
+
 Environment = Callable[[int], Mapping[str, str]]
 
 
@@ -37,7 +40,11 @@ class LocalPool:
         execute: "module:function", see `sweeps.worker`.
         log_dir: folder for what workers print, `worker-<slot>.log`.
         environment: variables added for the worker in a slot, such as its threads or its GPU.
-        silence_s: seconds without a word after which a busy worker is killed.
+        silence_s: seconds without a word after which a busy worker is killed in any case, see
+            `sweeps.deadlines`.
+        least_s: seconds that it has for a word in any case.
+        growth_mib: growth of a worker that is not worth a new one, see `sweeps.growth`.
+        oom_counters: where the kernel counts what it killed for lack of memory.
 
     Raises:
         StoreError: a log cannot be written.
@@ -50,12 +57,17 @@ class LocalPool:
         execute: str,
         log_dir: Path,
         environment: Environment = lambda _slot: {},
-        silence_s: float = SILENCE_S,
+        silence_s: float = HANG_AFTER_S,
+        least_s: float = LEAST_S,
+        growth_mib: float = LEAST_GROWTH_MIB,
+        oom_counters: Sequence[Path] = COUNTERS,
     ) -> None:
         self._execute = execute
         self._log_dir = log_dir
         self._environment = environment
-        self._silence_s = silence_s
+        self._deadlines = Deadlines(silence_s, least_s)
+        self._growth_mib, self._oom_counters = growth_mib, oom_counters
+        self._looked_s = time.monotonic()
         self._failed_starts = 0
         self._selector = selectors.DefaultSelector()
         self._workers: dict[int, LocalWorker] = {}
@@ -68,11 +80,17 @@ class LocalPool:
 
     def submit(self, slot: int, job: Job) -> None:
         """See `Pool`."""
-        self._workers[slot].say(encode("job", **job))
+        self._deadlines.begin(slot, job)
+        self._workers[slot].begin(job)
 
     def answer(self, slot: int, *, go_on: bool) -> None:
         """See `Pool`."""
         self._workers[slot].say(encode("verdict", go_on=go_on))
+
+    def renew(self, slot: int) -> None:
+        """See `Pool`."""
+        self._end(self._workers[slot], CLOSE_S)
+        self._start(slot)
 
     def poll(self, timeout_s: float) -> list[Report]:
         """See `Pool`.
@@ -84,6 +102,7 @@ class LocalPool:
         while True:
             left_s = max(0.0, deadline - time.monotonic())
             self._selector.select(min(TICK_S, left_s))
+            self._forgive_standstill()
             reports = [
                 report for worker in tuple(self._workers.values()) for report in self._hear(worker)
             ]
@@ -101,21 +120,31 @@ class LocalPool:
         self._selector.close()
 
     def _start(self, slot: int) -> None:
-        worker = LocalWorker(slot, self._execute, self._log_dir, self._environment(slot))
+        worker = LocalWorker(
+            slot, self._execute, self._log_dir, self._environment(slot),
+            growth=Growth(self._growth_mib), oom_counters=self._oom_counters,
+        )  # fmt: skip
         self._workers[slot] = worker
         self._selector.register(worker.answers, selectors.EVENT_READ)
 
     def _hear(self, worker: LocalWorker) -> list[Report]:
         """Return what a worker said since last time; replace it if it is dead or hung."""
+        waited_s = worker.silent_s()
         try:
             reports, ended = worker.read()
             fault = None
         except ValueError as error:
             reports, ended, fault = [], True, f"broke the protocol ({error})"
-        if worker.silent_s() > self._silence_s:
-            fault = f"said nothing for {self._silence_s:g} s and was taken for hung"
+        if reports:
+            self._deadlines.heard(worker.slot, waited_s)
+        limit_s = self._deadlines.limit_s(worker.slot)
+        if worker.silent_s() > limit_s:
+            self._deadlines.hung(worker.slot)
+            fault = f"said nothing for {limit_s:.3g} s and was taken for hung"
         if worker.was_ready:
             self._failed_starts = 0
+        if reports and isinstance(reports[-1], Done | Raised):
+            return [*reports, *self._outgrown(worker)]
         # Last words are reported first and alone: whoever answers them must not reach the
         # successor. The end is still there at the next poll.
         if reports or not (ended or fault):
@@ -123,9 +152,9 @@ class LocalPool:
         return [self._replace(worker, fault)]
 
     def _replace(self, worker: LocalWorker, fault: str | None) -> Died:
-        self._selector.unregister(worker.answers)
-        worker.end(0.0 if fault else DEATH_S)
+        self._end(worker, 0.0 if fault else DEATH_S)
         reason = worker.obituary(fault)
+        lacked = fault is None and worker.lacked_memory()
         if not worker.was_ready:
             self._failed_starts += 1
             if self._failed_starts >= START_ATTEMPTS:
@@ -135,4 +164,30 @@ class LocalPool:
                     f"The last {reason}. Its log is {worker.log}."
                 )
         self._start(worker.slot)
-        return Died(slot=worker.slot, reason=f"The worker {reason} (log: {worker.log}).")
+        return Died(
+            slot=worker.slot, reason=f"The worker {reason} (log: {worker.log}).",
+            cause="out_of_memory" if lacked else "worker_died",
+        )  # fmt: skip
+
+    def _outgrown(self, worker: LocalWorker) -> list[Report]:
+        """Replace a worker that has just done a job, if its memory has grown too much."""
+        reason = worker.overgrown()
+        if reason is None:
+            return []
+        self.renew(worker.slot)
+        return [
+            Replaced(slot=worker.slot, reason=f"A worker makes place for a new one: {reason}.")
+        ]
+
+    def _end(self, worker: LocalWorker, patience_s: float) -> None:
+        self._selector.unregister(worker.answers)
+        self._deadlines.forget(worker.slot)
+        worker.end(patience_s)
+
+    def _forgive_standstill(self) -> None:
+        """Leave the time in which this process stood still out of all deadlines."""
+        now_s = time.monotonic()
+        away_s, self._looked_s = now_s - self._looked_s, now_s
+        if away_s > STANDSTILL_S:
+            for worker in self._workers.values():
+                worker.forgive(away_s)

@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from harness.errors import StoreError
-from sweeps.protocol import Report, decode_report
+from sweeps.growth import COUNTERS, Growth, oom_kills, resident_mib
+from sweeps.protocol import Job, Report, decode_report, encode
 
 LAST_WORDS = 300
 """Characters of the last line in a dead worker's log that are quoted."""
@@ -26,15 +27,26 @@ class LocalWorker:
         execute: "module:function", see `sweeps.worker`.
         log_dir: folder of the log.
         environment: variables added to this process's own.
+        growth: judges its memory.
+        oom_counters: where the kernel counts what it killed for lack of memory.
 
     Raises:
         StoreError: the log cannot be written.
     """
 
     def __init__(
-        self, slot: int, execute: str, log_dir: Path, environment: Mapping[str, str]
+        self,
+        slot: int,
+        execute: str,
+        log_dir: Path,
+        environment: Mapping[str, str],
+        *,
+        growth: Growth,
+        oom_counters: Sequence[Path] = COUNTERS,
     ) -> None:
         self.slot = slot
+        self._growth, self._oom_counters = growth, oom_counters
+        self._oom_kills = oom_kills(oom_counters)
         self.log = log_dir / f"worker-{slot}.log"
         self.was_ready = False
         self._unread = b""
@@ -61,6 +73,20 @@ class LocalWorker:
         self._waiting_since = time.monotonic()
         with suppress(OSError):
             self._jobs.write(message)
+
+    def begin(self, job: Job) -> None:
+        """Send a job."""
+        self._oom_kills = oom_kills(self._oom_counters)
+        self.say(encode("job", **job))
+
+    def forgive(self, seconds: float) -> None:
+        """Leave seconds out of the time for which an answer has been due."""
+        if self._waiting_since is not None:
+            self._waiting_since = min(time.monotonic(), self._waiting_since + seconds)
+
+    def overgrown(self) -> str | None:
+        """Say in words why its memory, after a job, asks for a new worker; None if it does not."""
+        return self._growth.note(resident_mib(self._process.pid))
 
     def silent_s(self) -> float:
         """Return for how many seconds an answer of the worker has been due."""
@@ -100,9 +126,19 @@ class LocalWorker:
         self._process.wait()
         self._answers.close()
 
+    def lacked_memory(self) -> bool:
+        """Tell whether it was killed while the kernel killed for lack of memory.
+
+        That is all that can be told: nothing says which process it was.
+        """
+        killed = self._process.returncode == -signal.SIGKILL
+        return killed and oom_kills(self._oom_counters) > self._oom_kills
+
     def obituary(self, fault: str | None) -> str:
         """Return in words how the worker ended, with the last line of its log."""
         how = fault or _exit_text(self._process.returncode)
+        if fault is None and self.lacked_memory():
+            how += ", as the kernel does for lack of memory,"
         words = self._last_words()
         return f"{how}, with the last words {words!r}" if words else f"{how}, without a word"
 

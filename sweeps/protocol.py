@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from harness.cause import CAUSES, Cause
 from harness.record import EpochPoint
 
 Job = Mapping[str, Any]
@@ -50,23 +51,38 @@ class Raised:
 
     Attributes:
         kind: name of the exception's class.
+        cause: see `RunRecord`.
     """
 
     slot: int
     kind: str
     reason: str
     traceback: str
+    cause: Cause | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Died:
-    """A worker is gone, and its job with it; a new one is on its way to the same slot."""
+    """A worker is gone, and its job with it; a new one is on its way to the same slot.
+
+    Attributes:
+        cause: "worker_died", or "out_of_memory" if the kernel ended it for lack of memory.
+    """
+
+    slot: int
+    reason: str
+    cause: Cause = "worker_died"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replaced:
+    """A worker that had nothing to do made place for a new one, on its way to the same slot."""
 
     slot: int
     reason: str
 
 
-Report = Ready | Epoch | Done | Raised | Died
+Report = Ready | Epoch | Done | Raised | Died | Replaced
 
 
 class Pool(Protocol):
@@ -77,6 +93,9 @@ class Pool(Protocol):
 
     def answer(self, slot: int, *, go_on: bool) -> None:
         """Tell a worker that measured an epoch whether its run goes on."""
+
+    def renew(self, slot: int) -> None:
+        """Replace a worker that has nothing to do; the new one will say that it is ready."""
 
     def poll(self, timeout_s: float) -> list[Report]:
         """Return what the workers said, in order; wait up to `timeout_s` if they said nothing."""
@@ -125,8 +144,10 @@ def decode_report(slot: int, line: bytes) -> Report:
                 return Done(slot=slot)
             case "raised":
                 texts = {name: str(message[name]) for name in ("type", "reason", "traceback")}
-                kind = texts.pop("type")
-                return Raised(slot=slot, kind=kind, **texts)
+                kind, cause = texts.pop("type"), message.get("cause")
+                if cause not in CAUSES:
+                    raise ValueError(f"unknown cause {cause!r}")
+                return Raised(slot=slot, kind=kind, cause=cause, **texts)
             case other:
                 raise ValueError(f"unknown message {other!r}")
     except (KeyError, TypeError) as error:

@@ -29,6 +29,7 @@ from optuna.trial import TrialState
 
 from harness.config import MAX_SEED
 from sweeps.axes import Value
+from sweeps.backoff import Backoff
 from sweeps.objectives import Direction
 from sweeps.space import Params, SearchSpace
 
@@ -56,7 +57,9 @@ class TrialRow:
         curve: the first objective after each epoch, as (1-based epoch, value).
         more_curves: the curves of the further objectives; empty where there is none on the way.
         reason: why the trial failed or was pruned.
+        backoff: what became of its batch if that ran out of memory.
         attempts: how many workers have died of this trial; how it went, not what came out.
+        retries: how often it was done again after a failure that may have been a passing one.
     """
 
     number: int
@@ -67,7 +70,17 @@ class TrialRow:
     curve: Curve = ()
     more_curves: tuple[Curve, ...] = ()
     reason: str | None = None
+    backoff: Backoff | None = None
     attempts: int = field(default=0, compare=False)
+    retries: int = field(default=0, compare=False)
+
+    @property
+    def settings(self) -> Mapping[str, Value]:
+        """Return the fields that make the trial's configuration: what was drawn, or backed off to.
+
+        Samplers see `params`: they ask for a batch, and are told what came of asking for it.
+        """
+        return {**self.params, **(self.backoff.changes() if self.backoff else {})}
 
     @property
     def values(self) -> tuple[float, ...]:

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.storages import JournalStorage
@@ -21,6 +22,7 @@ from optuna.trial import FrozenTrial, TrialState
 from harness.errors import StoreError
 from harness.record import RunRecord
 from harness.store import Store
+from sweeps.backoff import Backoff
 from sweeps.objectives import finite, front
 from sweeps.plan import SweepPlan, read_plan
 from sweeps.sampler import TrialRow, TrialStatus, curve_of
@@ -79,10 +81,17 @@ class SweepStudy:
 
     def count_attempt(self, row: TrialRow) -> TrialRow:
         """Note that a worker died of this trial."""
-        trial_id = self._trial_id(row.number)
-        with _journal_errors(self._path):
-            self._storage.set_trial_user_attr(trial_id, "attempts", row.attempts + 1)
-        return _row(self._storage.get_trial(trial_id))
+        return self._note(row.number, "attempts", self._attr(row.number, "attempts", 0) + 1)
+
+    def count_retry(self, row: TrialRow) -> TrialRow:
+        """Note that this trial is done again after a failure that may have been a passing one."""
+        return self._note(row.number, "retries", row.retries + 1)
+
+    def back_off(self, row: TrialRow, backoff: Backoff) -> TrialRow:
+        """Note the batch that this trial is done again with; workers may die of it anew."""
+        # One line of the journal: a kill must not come between batch and count of attempts.
+        forgiven = self._attr(row.number, "attempts", 0)
+        return self._note(row.number, "backoff", {**backoff.to_json(), "forgiven": forgiven})
 
     def end(self, number: int, record: RunRecord) -> TrialRow:
         """End a running trial as its record says; the caller has put the record on disk.
@@ -110,6 +119,16 @@ class SweepStudy:
                 trial_id, _STATE[_ended(record)], None if values is None else list(values)
             )
         return _row(self._storage.get_trial(trial_id))
+
+    def _note(self, number: int, name: str, value: Any) -> TrialRow:
+        """Write something about a running trial, in one line of the journal; return its row."""
+        trial_id = self._trial_id(number)
+        with _journal_errors(self._path):
+            self._storage.set_trial_user_attr(trial_id, name, value)
+        return _row(self._storage.get_trial(trial_id))
+
+    def _attr(self, number: int, name: str, default: Any) -> Any:
+        return self._storage.get_trial(self._trial_id(number)).user_attrs.get(name, default)
 
     def _trial_id(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
@@ -222,6 +241,8 @@ def _rows(storage: JournalStorage, study_id: int) -> list[TrialRow]:
 
 def _row(trial: FrozenTrial) -> TrialRow:
     values = trial.values or []
+    backoff = trial.user_attrs.get("backoff")
+    forgiven = backoff["forgiven"] if backoff else 0
     return TrialRow(
         number=trial.number,
         status=_STATUS[trial.state],
@@ -234,7 +255,9 @@ def _row(trial: FrozenTrial) -> TrialRow:
             for curve in trial.user_attrs.get("more_curves", ())
         ),
         reason=trial.user_attrs.get("reason"),
-        attempts=trial.user_attrs.get("attempts", 0),
+        backoff=Backoff.from_json(backoff) if backoff else None,
+        attempts=trial.user_attrs.get("attempts", 0) - forgiven,
+        retries=trial.user_attrs.get("retries", 0),
     )
 
 

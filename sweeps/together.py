@@ -56,6 +56,10 @@ class Together:
         """See `Work`."""
         return self._members[task.sweep].put_back(task)
 
+    def again(self, task: Task, record: RunRecord) -> str | None:
+        """See `Work`."""
+        return self._members[task.sweep].again(task, record)
+
     def _by_preference(self, slot: int) -> list[str]:
         """Return the sweeps, the one that a worker should serve first."""
         own = self._served.get(slot)

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from harness.record import EpochPoint, RunRecord
 from harness.store import Store
+from sweeps.backoff import halved
 from sweeps.dominance import DominanceJudge
 from sweeps.objectives import finite
 from sweeps.plan import SweepPlan, Task
@@ -35,6 +36,14 @@ class Work(Protocol):
 
     def put_back(self, task: Task) -> bool:
         """Take back a run whose worker died; False if that has happened too often."""
+
+    def again(self, task: Task, record: RunRecord) -> str | None:
+        """Take back a run that failed, if it is done again, and say why; None if it is not.
+
+        Args:
+            task: the run.
+            record: how it failed.
+        """
 
 
 class Trials:
@@ -97,6 +106,9 @@ class Trials:
     def settle(self, task: Task, record: RunRecord) -> tuple[RunRecord, TrialRow | None]:
         """See `Work`."""
         counted = self._judged(record)
+        backoff = self._rows[task.trial].backoff
+        if backoff is not None:
+            counted = dataclasses.replace(counted, too_large=backoff.too_large)
         if counted != record:
             self._store.write_record(counted)
         row = self._study.end(task.trial, counted)
@@ -113,12 +125,31 @@ class Trials:
         self._waiting = sorted([*self._waiting, task.trial])
         return True
 
+    def again(self, task: Task, record: RunRecord) -> str | None:
+        """See `Work`. Once if the cause may pass; with half the batch if the plan says so."""
+        row = self._rows[task.trial]
+        if record.cause == "transient" and not row.retries:
+            set_aside(record, self._store)
+            self._rows[task.trial] = self._study.count_retry(row)
+            words = once_more(record)
+        elif record.cause == "out_of_memory" and self._plan.oom_backoff:
+            backoff = halved(record, row.backoff)
+            if backoff is None:
+                return None
+            set_aside(record, self._store)
+            self._rows[task.trial] = self._study.back_off(row, backoff)
+            words = f"{record.reason} It is done again with {backoff.words()}."
+        else:
+            return None
+        self._waiting = sorted([*self._waiting, task.trial])
+        return words
+
     def _take_up(self, row: TrialRow) -> None:
         task = self._task(row.number)
         record = self.found(task)
         if record is None:
             self._waiting.append(row.number)
-        else:
+        elif record.status != "failed" or self.again(task, record) is None:
             self.settle(task, record)
 
     def _propose(self) -> bool:
@@ -135,7 +166,7 @@ class Trials:
         return True
 
     def _task(self, number: int) -> Task:
-        return self._plan.trial_task(number, self._rows[number].params)
+        return self._plan.trial_task(number, self._rows[number].settings)
 
     def _judge(self, task: Task) -> Judge | DominanceJudge:
         known = guide(self._rows, task.trial, self._plan.lookahead)
@@ -187,6 +218,7 @@ class Finals:
         self._waiting = [task for task in self._tasks if self.found(task) is None]
         self._open = {task.run_id for task in self._waiting}
         self._deaths: dict[str, int] = {}
+        self._retried: set[str] = set()
 
     def left(self) -> int:
         """See `Work`."""
@@ -219,27 +251,49 @@ class Finals:
         self._waiting.append(task)
         return True
 
+    def again(self, task: Task, record: RunRecord) -> str | None:
+        """See `Work`. With another batch it would be no final of the best configuration."""
+        if record.cause != "transient" or task.run_id in self._retried:
+            return None
+        self._retried.add(task.run_id)
+        self._waiting.append(task)
+        return once_more(record)
+
     def records(self) -> tuple[RunRecord, ...]:
         """Return the records there are: of the best trial first, in order of seeds."""
         found = (self._store.read_record(task.run_id) for task in self._tasks)
         return tuple(record for record in found if record is not None)
 
 
+def once_more(record: RunRecord) -> str:
+    """Say why a run is tried once more whose failure may have been a passing one."""
+    return f"{record.reason} That may pass, so the run is tried once more, by a new worker."
+
+
+def set_aside(record: RunRecord, store: Store) -> None:
+    """Write down that a failed run is not over: after a kill its record would count as its end.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    store.write_record(dataclasses.replace(record, status="interrupted", cause=None))
+
+
 def final_tasks(plan: SweepPlan, row: TrialRow) -> tuple[Task, ...]:
     """Return the finals of a trial, should it be among the best."""
-    return tuple(plan.final_task(row.number, row.params, k) for k in range(1, plan.finals + 1))
+    return tuple(plan.final_task(row.number, row.settings, k) for k in range(1, plan.finals + 1))
 
 
 def rerun_tasks(plan: SweepPlan, row: TrialRow) -> tuple[Task, ...]:
     """Return the re-runs of a trial, should it be the best; none if finals train alike anyway."""
     seeds = () if plan.trains_alike else range(1, plan.finals + 1)
-    return tuple(plan.rerun_task(row.number, row.params, k) for k in seeds)
+    return tuple(plan.rerun_task(row.number, row.settings, k) for k in seeds)
 
 
 def ended_records(plan: SweepPlan, rows: tuple[TrialRow, ...], store: Store) -> list[RunRecord]:
     """Return the records of all runs of a sweep that have ended, trials first."""
     ended = [row for row in rows if row.status != "running"]
-    tasks = [plan.trial_task(row.number, row.params) for row in ended]
+    tasks = [plan.trial_task(row.number, row.settings) for row in ended]
     for row in ended:
         if row.status == "finished":
             tasks += (*final_tasks(plan, row), *rerun_tasks(plan, row))

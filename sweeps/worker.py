@@ -18,6 +18,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any, BinaryIO, Protocol
 
+from harness.cause import cause_of
 from harness.errors import UsageError
 from harness.record import EpochPoint, RunRecord
 from sweeps.protocol import Job, decode, encode, encode_epoch
@@ -74,8 +75,9 @@ def _serve(job: Job, execute: Execute, inbox: Inbox, answers: BinaryIO) -> None:
         execute({name: value for name, value in job.items() if name != "kind"}, on_epoch)
     except Exception as error:  # noqa: BLE001 - one bad job must not end the worker
         text = "".join(traceback.format_exception(error))
-        reason = f"{type(error).__name__}: {error}"
-        _say(answers, encode("raised", type=type(error).__name__, reason=reason, traceback=text))
+        kind = type(error).__name__
+        told = {"type": kind, "reason": f"{kind}: {error}", "cause": cause_of(error)}
+        _say(answers, encode("raised", traceback=text, **told))
     else:
         _say(answers, encode("done"))
 

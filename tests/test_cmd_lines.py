@@ -16,6 +16,7 @@ from harness.config import RunConfig, digest_of
 from harness.errors import UsageError
 from harness.options import given, places, read_configs
 from sweeps.axes import Choice, Range, Value
+from sweeps.backoff import Backoff
 from sweeps.plan import SweepPlan
 from sweeps.sampler import TrialRow
 from sweeps.space import DEFAULT_SPACE, SearchSpace
@@ -46,6 +47,7 @@ ODD = dataclasses.replace(
     finals=0,
     sampler="random",
     pruner="none",
+    oom_backoff=True,
 )  # fmt: skip
 FIXED = dataclasses.replace(
     PLAIN,
@@ -95,9 +97,8 @@ def typed(line: str) -> tuple[click.Context, RunConfig]:
 def test_the_line_of_a_sweep_gives_its_plan_back(plan: SweepPlan) -> None:
     context, config = typed(sweep_command(plan, 12))
     values, chosen = context.params, given(context)
-    request = cmd_sweep.Request(
-        **{field.name: values[field.name] for field in dataclasses.fields(cmd_sweep.Request)}
-    )
+    names = {field.name for field in dataclasses.fields(cmd_sweep.Request)}
+    request = cmd_sweep.Request(**{n: value for n, value in values.items() if n in names})
     space = cmd_sweep._space(request.search, chosen)
     config = dataclasses.replace(config, threads=1)
     again = cmd_sweep._plan(config, request, space, "digits", "00")
@@ -116,9 +117,8 @@ def test_the_line_of_a_group_gives_its_plans_back() -> None:
     _, name, *words = shlex.split(line)
     context = cli.bench.commands[name].make_context(name, words)
     values, configs = context.params, read_configs(context.params)
-    request = cmd_sweep.Request(
-        **{field.name: values[field.name] for field in dataclasses.fields(cmd_sweep.Request)}
-    )
+    names = {field.name for field in dataclasses.fields(cmd_sweep.Request)}
+    request = cmd_sweep.Request(**{n: value for n, value in values.items() if n in names})
     spaces = cmd_sweep._spaces(configs, request.search, given(context))
     again = [
         cmd_sweep._plan(dataclasses.replace(config, threads=1), request, space, "digits", "00")
@@ -133,6 +133,9 @@ def test_the_line_of_the_best_is_that_of_its_first_final() -> None:
     best = TrialRow(number=3, status="finished", params=params, value=0.5)
     _, config = typed(best_command(ODD, best))
     assert config == ODD.final_task(3, params, 1).config
+    backoff = Backoff(field="global_batch_size", too_large=(48,), size=24)
+    _, config = typed(best_command(ODD, dataclasses.replace(best, backoff=backoff)))
+    assert config.global_batch_size == 24
 
 
 def test_the_line_of_the_best_names_what_was_chosen() -> None:
@@ -230,7 +233,7 @@ def test_the_default_name_of_a_single_sweep_is_as_ever() -> None:
     values = plan.to_json() | {"name": "unnamed"}
     assert set(values) == {
         "name", "base", "space", "seed", "data_source", "data_digest", "code",
-        "trial_overrides", "final_overrides", "finals", "objective", "sampler", "pruner",
-        "lookahead", "version",
+        "trial_overrides", "final_overrides", "finals", "objectives", "sampler", "pruner",
+        "lookahead", "oom_backoff", "version",
     }  # fmt: skip
     assert plan.name == f"notebook-cnn-digits-{digest_of(values)[:6]}"

@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -9,6 +10,7 @@ from toy_sweep import toy_plan
 
 from harness.errors import BenchError, UsageError
 from harness.store import Store
+from sweeps import pool as pool_module
 from sweeps.pool import LocalPool
 from sweeps.protocol import Died, Done, Epoch, Raised, Ready, decode_report, encode
 from sweeps.worker import find
@@ -136,6 +138,66 @@ def test_a_silent_worker_is_killed(make_pool, tmp_path):
     assert "said nothing for 2 s" in died.reason
     (pid,) = toy.pids(Store(tmp_path))
     assert not alive(pid)
+
+
+def test_a_worker_killed_while_the_kernel_kills_is_told_to_have_lacked_memory(make_pool, tmp_path):
+    counter = tmp_path / "memory.events"
+    counter.write_text("oom_kill 3\n")
+    pool = make_pool(oom_counters=(counter,))
+    hear(pool)
+    for kills, cause in ((3, "worker_died"), (4, "out_of_memory"), (4, "worker_died")):
+        pool.submit(0, job(tmp_path, "hang"))
+        (epoch,) = hear(pool)
+        pool.answer(epoch.slot, go_on=True)
+        counter.write_text(f"oom_kill {kills}\n")
+        for pid in toy.pids(Store(tmp_path)):
+            if alive(pid):
+                os.kill(pid, signal.SIGKILL)
+        (died,) = hear(pool)
+        assert died.cause == cause
+        assert ("for lack of memory" in died.reason) == (cause == "out_of_memory")
+        assert hear(pool) == [Ready(slot=0)]
+
+
+def test_a_worker_that_we_kill_has_not_lacked_memory(make_pool, tmp_path):
+    counter = tmp_path / "memory.events"
+    pool = make_pool(oom_counters=(counter,), silence_s=1.5)
+    hear(pool)
+    pool.submit(0, job(tmp_path, "stop"))
+    (epoch,) = hear(pool)
+    pool.answer(epoch.slot, go_on=True)
+    counter.write_text("oom_kill 1\n")
+    (died,) = hear(pool)
+    assert died.cause == "worker_died"
+    assert "said nothing for 1.5 s and was taken for hung" in died.reason
+
+
+def test_time_in_which_the_pool_itself_stood_still_does_not_count(
+    make_pool, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(pool_module, "STANDSTILL_S", 1.0)
+    pool = make_pool(silence_s=1.5)
+    hear(pool)
+    pool.submit(0, job(tmp_path, "hang"))
+    (epoch,) = hear(pool)
+    pool.answer(epoch.slot, go_on=True)
+    time.sleep(2.5)
+    assert pool.poll(0.0) == []
+    (died,) = hear(pool)
+    assert "taken for hung" in died.reason
+
+
+def test_a_renewed_worker_is_another_process(make_pool, tmp_path):
+    pool = make_pool()
+    hear(pool)
+    pool.submit(0, job(tmp_path))
+    assert serve(pool)[1] == Done(slot=0)
+    pool.renew(0)
+    assert hear(pool) == [Ready(slot=0)]
+    pool.submit(0, job(tmp_path))
+    assert serve(pool)[1] == Done(slot=0)
+    old, new = toy.pids(Store(tmp_path))
+    assert alive(old) != alive(new)
 
 
 def test_workers_that_cannot_start_end_the_sweep(make_pool):

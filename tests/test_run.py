@@ -481,7 +481,8 @@ def test_a_run_that_diverges_fails_with_its_history(store: Store) -> None:
     assert record.reason is not None
     assert "must be finite" in record.reason
     assert "training diverged" in record.reason
-    assert record.traceback is None
+    assert record.cause == "diverged"
+    assert "DivergedRun" in (record.traceback or "")
     assert 1 <= len(record.history) < 5
     assert record.value("images_per_s")
 
@@ -493,6 +494,7 @@ def test_a_broken_backbone_fails_with_its_traceback(store: Store) -> None:
     assert "nets:broken raised ValueError: no such network for (75, 75, 1)." in record.reason
     assert record.traceback is not None
     assert "in broken" in record.traceback
+    assert record.cause == "plugin"
     assert record.machine is not None
     assert record.data is not None
     assert record.model is None

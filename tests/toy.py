@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from harness.cause import Cause
 from harness.config import RunConfig
 from harness.errors import UsageError
 from harness.record import EpochPoint, Measure, RunRecord, Status
@@ -22,21 +23,35 @@ from harness.store import Store
 
 EPOCHS = 6
 
+_left_behind: list[bytes] = []
+
 
 def execute(job: Mapping[str, Any], on_epoch: Callable[[EpochPoint], bool]) -> RunRecord:
     """Pretend to train: sleep up to `delay_s` an epoch, misbehave where `faults` says so.
 
-    `faults` names trials: {"3": "crash"} ends the process, "crash once" only the first time.
+    `faults` names trials: {"3": "crash"} ends the process, "crash once" only the first time. Each
+    job leaves `leak_mib` behind.
     """
     config = RunConfig.from_json(job["config"])
     store = Store(Path(job["store"]))
     _show_pid(store, config.backbone)
     fault = dict(job.get("faults", {})).get(str(job["trial"]), "")
+    _left_behind.append(b"x" * (job.get("leak_mib", 0) << 20))
     points: list[EpochPoint] = []
     status: Status = "finished"
     for epoch in range(1, config.epochs + 1):
         time.sleep(random.random() * job.get("delay_s", 0.0))
         _misbehave(fault, epoch, store, job["run_id"])
+        failure = _failure(fault, config, epoch, store, job["run_id"])
+        if failure:
+            record = RunRecord(
+                run_id=job["run_id"], role=job["role"], sweep=job["sweep"], trial=job["trial"],
+                config=config, status="failed", started_at="2026-01-01T00:00:00+00:00",
+                duration_s=0.0, reason=f"the toy says {failure}", cause=failure,
+                history=tuple(points),
+            )  # fmt: skip
+            store.write_record(record)
+            return record
         metrics = {
             "validation_score": score(config, epoch), "validation_mean_iou": iou(config, epoch)
         }  # fmt: skip
@@ -126,3 +141,24 @@ def _misbehave(fault: str, epoch: int, store: Store, run_id: str) -> None:
             sys.stdin.read()
         case "hang":
             time.sleep(3600)
+        case "stop":
+            os.kill(os.getpid(), signal.SIGSTOP)
+        case "memory error":
+            raise MemoryError("the toy is too large")
+
+
+def _failure(fault: str, config: RunConfig, epoch: int, store: Store, run_id: str) -> Cause | None:
+    """Return why a run fails, as a record says it, that does not misbehave in its process."""
+    attempts = store.root / f"{run_id}.failed"
+    match fault.split():
+        case ["diverge"] if epoch == 2:
+            return "diverged"
+        case ["oom", "above", most] if config.batch > int(most):
+            return "out_of_memory"
+        case ["flaky", times] if epoch == 2:
+            with attempts.open("a+") as file:
+                file.seek(0)
+                if len(file.read()) < int(times):
+                    file.write("x")
+                    return "transient"
+    return None

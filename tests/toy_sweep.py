@@ -37,10 +37,11 @@ def sweep(
     store: Store, plan: SweepPlan, *, total: int, workers: int = 2, **options: Any
 ) -> SweepOutcome:
     """Run a sweep of the toy here; `options` are those of the toy, the pool and `run_sweep`."""
-    extra = {name: options.pop(name) for name in ("delay_s", "faults") if name in options}
-    silence = {name: options.pop(name) for name in ("silence_s",) if name in options}
+    of_toy, of_pool = ("delay_s", "faults", "leak_mib"), ("silence_s", "least_s", "growth_mib")
+    extra = {name: options.pop(name) for name in of_toy if name in options}
+    limits = {name: options.pop(name) for name in of_pool if name in options}
     start_pool = partial(
-        LocalPool, execute="toy:execute", log_dir=store.sweep_dir(plan.name), **silence
+        LocalPool, execute="toy:execute", log_dir=store.sweep_dir(plan.name), **limits
     )
     return run_sweep(
         plan, total=total, workers=workers, store=store, start_pool=start_pool, job_extra=extra,
