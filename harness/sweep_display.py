@@ -13,6 +13,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from harness.console import console, note, quality_text, say
+from harness.durations import span_text
 from harness.record import EpochPoint, RunRecord
 from sweeps.axes import Value
 from sweeps.listeners import EpochDone, Event, RunEnded, RunStarted, SweepOpened, WorkerDied
@@ -152,7 +153,7 @@ class SweepDisplay:
 
     def _left(self) -> str:
         left = self.left_s()
-        return "" if not left else f"about {_minutes(left)} left"
+        return "" if not left else f"about {span_text(left)} left"
 
     def _done(self) -> int:
         return sum(row.status != "running" for row in self._rows.values())
@@ -226,9 +227,3 @@ def _best(plan: SweepPlan, rows: Iterable[TrialRow]) -> list[TrialRow]:
 
 def _value_text(value: Value) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _minutes(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

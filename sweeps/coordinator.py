@@ -17,10 +17,11 @@ from typing import Any
 
 from harness.errors import InterruptedRun, SweepError, UsageError
 from harness.store import Store
-from sweeps.crew import Crew, Stop
-from sweeps.listeners import NoTracker, Observer, SweepOpened, SweepOutcome, Tracker
+from sweeps.crew import Crew, Stop, TimeIsUp
+from sweeps.listeners import NoTracker, Observer, SweepEnd, SweepOpened, SweepOutcome, Tracker
 from sweeps.lock import hold_lock
 from sweeps.plan import SweepPlan, read_plan, settle_plan
+from sweeps.progress import ProgressNotes
 from sweeps.protocol import Pool
 from sweeps.study import SweepStudy, best_row
 from sweeps.work import Finals, Trials, ended_records
@@ -40,6 +41,7 @@ def run_sweep(
     observer: Observer = lambda _event: None,
     job_extra: Mapping[str, Any] | None = None,
     attempts: int = ATTEMPTS,
+    deadline_s: float | None = None,
 ) -> SweepOutcome:
     """Bring a sweep to `total` trials and its finals; go on from whatever is there.
 
@@ -53,6 +55,10 @@ def run_sweep(
         observer: is told everything that may be shown.
         job_extra: added to each job as it is, such as the folder of the data.
         attempts: workers that may die of one run before it counts as failed.
+        deadline_s: when it ends in good order, done or not, by `time.monotonic`; None for never.
+
+    Returns:
+        How it stands; `stopped` says so if the time was up before all was done.
 
     Raises:
         UsageError: a number does not fit.
@@ -65,15 +71,20 @@ def run_sweep(
     store.check_writable()
     folder = store.sweep_dir(plan.name)
     with hold_lock(folder), _stop_on_signals() as stop:
+        stop.deadline_s = deadline_s
         _refuse_leftovers(plan, store, folder)
         settle_plan(plan, folder)
+        notes = ProgressNotes(
+            folder=folder, total=total, workers=workers, metric=plan.metric, then=observer
+        )
+        notes.begin()
         trials = Trials(plan, SweepStudy(plan, folder), store, total=total, attempts=attempts)
         observer(SweepOpened(plan=plan, total=total, rows=trials.table()))
         tracker.open_sweep(plan)
         tracker.reconcile(ended_records(plan, trials.table(), store))
         crew = Crew(
             store, workers=min(workers, max(trials.left(), plan.finals)), start_pool=start_pool,
-            tracker=tracker, observer=observer, job_extra=job_extra or {}, stop=stop,
+            tracker=tracker, observer=notes, job_extra=job_extra or {}, stop=stop,
         )  # fmt: skip
         try:
             with crew:
@@ -81,12 +92,18 @@ def run_sweep(
                 finals = Finals(plan, best_row(plan, trials.table()), store, attempts=attempts)
                 crew.run(finals)
         except BaseException as error:
-            stopped = isinstance(error, (InterruptedRun, KeyboardInterrupt))
-            table = SweepOutcome(name=plan.name, trials=trials.table())
-            tracker.close_sweep("interrupted" if stopped else "failed", table)
+            stopped = isinstance(error, (InterruptedRun, KeyboardInterrupt, TimeIsUp))
+            end: SweepEnd = "interrupted" if stopped else "failed"
+            reason = str(error) or type(error).__name__
+            table = SweepOutcome(name=plan.name, trials=trials.table(), stopped=reason)
+            tracker.close_sweep(end, table)
+            notes.end(end, reason)
+            if isinstance(error, TimeIsUp):
+                return table
             raise
         outcome = _outcome(plan, trials, finals, total, runs_started=crew.runs_started)
         tracker.close_sweep("finished", outcome)
+        notes.end("finished", None)
     return outcome
 
 

@@ -20,6 +20,7 @@ class SweepOutcome:
         best: the best finished trial; None if none finished.
         finals: records of the best configuration trained again, in order of seeds.
         already_done: nothing was started, because nothing was left to do.
+        stopped: why the command ended before all was done; None if it did not.
         notes: what the user should know, one sentence each.
     """
 
@@ -28,6 +29,7 @@ class SweepOutcome:
     best: TrialRow | None = None
     finals: tuple[RunRecord, ...] = ()
     already_done: bool = False
+    stopped: str | None = None
     notes: tuple[str, ...] = ()
 
 

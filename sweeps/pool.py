@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.errors import BenchError
 from sweeps.process import LocalWorker
-from sweeps.protocol import Died, Job, Report, encode
+from sweeps.protocol import Died, Job, Report, Verdict, encode
 
 SILENCE_S = 1800.0
 """A worker that says nothing for so long is taken for hung; an epoch may take a good while."""
@@ -70,9 +70,9 @@ class LocalPool:
         """See `Pool`."""
         self._workers[slot].say(encode("job", **job))
 
-    def answer(self, slot: int, *, go_on: bool) -> None:
+    def answer(self, slot: int, verdict: Verdict) -> None:
         """See `Pool`."""
-        self._workers[slot].say(encode("verdict", go_on=go_on))
+        self._workers[slot].say(encode("verdict", verdict=verdict))
 
     def poll(self, timeout_s: float) -> list[Report]:
         """See `Pool`.

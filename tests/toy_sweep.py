@@ -1,12 +1,13 @@
 """A sweep of the toy as a program that can be killed: `python tests/toy_sweep.py OUT WISH`.
 
-WISH is a JSON object with total, workers, delay_s and, if wanted, attempts.
+WISH is a JSON object with total, workers, delay_s and, if wanted, attempts and max_s.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ def sweep(
 ) -> SweepOutcome:
     """Run a sweep of the toy here; `options` are those of the toy, the pool and `run_sweep`."""
     extra = {name: options.pop(name) for name in ("delay_s", "faults") if name in options}
+    if "max_s" in options:
+        options["deadline_s"] = time.monotonic() + options.pop("max_s")
     silence = {name: options.pop(name) for name in ("silence_s",) if name in options}
     start_pool = partial(
         LocalPool, execute="toy:execute", log_dir=store.sweep_dir(plan.name), **silence
