@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from architectures import registry
-from harness import __version__
+from harness.cmd_dry_run import dry_run
 from harness.cmd_lines import best_command
+from harness.cmd_naming import default_name, under_free_name
 from harness.cmd_report import report
 from harness.cmd_run import check_step, opened_tracker, with_data_defaults
 from harness.cmd_workers import check_before_trials, check_sweepable, count_workers, start_pool
-from harness.config import RunConfig, digest_of, knobs
+from harness.code_version import code_version
+from harness.config import RunConfig, knobs
 from harness.console import console, note, say, waiting
 from harness.data import load
 from harness.datasets import TRIAL_EPOCHS, TRIAL_EXAMPLES
@@ -54,6 +56,9 @@ class Request:
     pruner: str
     workers: int | None
     report: bool
+    new: bool = False
+    dry_run: bool = False
+    max_time_s: float | None = None
 
 
 def sweep(
@@ -81,28 +86,46 @@ def sweep(
         BenchError: something does not fit, or no trial finished.
         InterruptedRun: it was stopped; the same command goes on.
     """
+    deadline_s = None if request.max_time_s is None else monotonic() + request.max_time_s
     check_sweepable(request.workers, config)
     store = Store(out)
     uri = resolve_uri(tracking_uri, store.root)
     space = _space(request.search, chosen)
     for params in space.probes():
         _check_trial(space.apply(config, params))
-    store.check_writable()
+    if not request.dry_run:
+        store.check_writable()
     data = load(config, data_dir, say=say)
     config = with_data_defaults(config, data.source, chosen)
     if "threads" not in chosen:
         # Rounding depends on threads: a fixed number keeps the table free of the worker count.
         config = dataclasses.replace(config, threads=1)
     plan = _plan(config, request, space, data.source, data.identity().digest)
+    if request.new:
+        plan = under_free_name(plan, store)
+        note(f"new sweep {plan.name}: go on with it by --name {plan.name} instead of --new")
     if read_plan(store.sweep_dir(plan.name)) is not None:
         settle_plan(plan, store.sweep_dir(plan.name))  # refuses another plan before slow imports
     probes = [plan.trial_task(0, params).config for params in space.probes()]
     _check_steps(probes, data.n_train)
     check_before_trials(probes)
+    workers = count_workers(request.workers, plan.base)
+    if request.dry_run:
+        dry_run(
+            plan, probes, total=request.trials, workers=workers, store=store, data=data,
+            data_dir=data_dir, uri=uri,
+        )  # fmt: skip
+        return
     tracker = opened_tracker(uri, store, experiment)
     extra = {"data_dir": str(data_dir.absolute()) if data_dir else None}
-    outcome = _search(plan, request, data.n_train, store=store, tracker=tracker, extra=extra)
+    outcome = _search(
+        plan, request, data.n_train, store=store, tracker=tracker, extra=extra, workers=workers,
+        deadline_s=deadline_s,
+    )  # fmt: skip
     _show(plan, outcome)
+    if outcome.stopped:
+        _how_far(outcome, request.trials)
+        return
     if request.report and outcome.finals and not _reported(outcome, store):
         report(
             sweeps=(plan.name,), runs=(), everything=False, to=None, out=out,
@@ -140,10 +163,9 @@ def _check_steps(trials: Collection[RunConfig], n_train: int) -> None:
 
 def _search(
     plan: SweepPlan, request: Request, n_train: int, *, store: Store, tracker: Tracker,
-    extra: Mapping[str, Any],
+    extra: Mapping[str, Any], workers: int, deadline_s: float | None,
 ) -> SweepOutcome:  # fmt: skip
     """Run what is left of the sweep, shown as it goes."""
-    workers = count_workers(request.workers, plan.base)
     note(f"sweep {plan.name}: {request.trials} trials, {workers} at once, in {store.root}")
     with tracker:
         with SweepDisplay(plan, request.trials, n_train=n_train) as display:
@@ -156,6 +178,7 @@ def _search(
                 tracker=_SweepTracker(tracker),
                 observer=display,
                 job_extra=extra,
+                deadline_s=deadline_s,
             )
         with waiting("drawing pictures and sending them to MLflow ..."):
             tracker.flush()
@@ -213,7 +236,7 @@ def _plan(
         seed=config.seed,
         data_source=source,
         data_digest=data_digest,
-        code=__version__,
+        code=code_version([space.apply(config, params) for params in space.probes()]),
         trial_overrides={
             "epochs": request.trial_epochs or TRIAL_EPOCHS[source],
             "train_examples": examples,
@@ -223,12 +246,7 @@ def _plan(
         pruner=request.pruner,  # type: ignore[arg-type]  # the plan checks it
         lookahead=LOOKAHEAD,
     )
-    if request.name:
-        return plan
-    known = "backbones" if "backbone" in space.names() else config.backbone
-    backbone = re.sub(r"[^\w.-]+", "-", known).strip("-._")
-    name = f"{backbone}-{source}-{digest_of(plan.to_json())[:6]}"
-    return dataclasses.replace(plan, name=name)
+    return plan if request.name else dataclasses.replace(plan, name=default_name(plan))
 
 
 class _SweepTracker:
@@ -253,7 +271,8 @@ class _SweepTracker:
         self._tracker.finish(record)
 
     def close_sweep(self, end: SweepEnd, outcome: SweepOutcome) -> None:
-        self._tracker.close_sweep(outcome.name, {"status": end})
+        reason = {"reason": outcome.stopped} if outcome.stopped else {}
+        self._tracker.close_sweep(outcome.name, {"status": end} | reason)
 
 
 def _show(plan: SweepPlan, outcome: SweepOutcome) -> None:
@@ -271,6 +290,14 @@ def _show(plan: SweepPlan, outcome: SweepOutcome) -> None:
                 f"final, seed {record.config.seed}: test score {score:.3f}, "
                 f"accuracy {accuracy:.3f}, mean IoU {iou:.3f}"
             )
+
+
+def _how_far(outcome: SweepOutcome, total: int) -> None:
+    """Say what was done before the time was up."""
+    done = sum(row.status != "running" for row in outcome.trials)
+    note(
+        f"{outcome.stopped} {done} of {total} trials are done; the same command goes on from here."
+    )
 
 
 def _what_next(plan: SweepPlan, outcome: SweepOutcome, where: str) -> None:

@@ -95,6 +95,20 @@ def _options() -> list[Callable[[Command], Command]]:
             f"[default: one per core or GPU, at most {LOOKAHEAD}]",
         ),
         click.option(
+            "--max-time", metavar="TIME",
+            help="End in good order after so long, such as 90s, 30m or 1h30m: no new run begins, "
+            "others stop after their epoch, and the same command goes on.",
+        ),
+        click.option(
+            "--dry-run", is_flag=True,
+            help="Print what would run, and how long it would take by steps measured now; write "
+            "nothing.",
+        ),
+        click.option(
+            "--new", is_flag=True,
+            help="Start afresh: if there is a sweep of this name, under NAME-2, NAME-3 and so on.",
+        ),
+        click.option(
             "--report/--no-report", "report", default=True, show_default=True,
             help="Write a report at the end, if there are finals.",
         ),

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import StoreError
+from harness.record import Role
 from harness.store import write_atomically
 from sweeps.listeners import EpochDone, Event, RunEnded, RunStarted, SweepEnd, WorkerDied
 
@@ -37,6 +38,7 @@ class UnderWay:
     """
 
     run_id: str
+    role: Role
     epoch: int = 0
     epochs: int
     value: float | None = None
@@ -100,12 +102,12 @@ class ProgressNotes:
         match event:
             case RunStarted(task=task):
                 self._running[task.run_id] = UnderWay(
-                    run_id=task.run_id, epochs=task.config.epochs
+                    run_id=task.run_id, role=task.role, epochs=task.config.epochs
                 )
             case EpochDone(task=task, point=point):
                 self._running[task.run_id] = UnderWay(
-                    run_id=task.run_id, epochs=task.config.epochs, epoch=point.epoch,
-                    value=point.metrics.get(self.metric),
+                    run_id=task.run_id, role=task.role, epochs=task.config.epochs,
+                    epoch=point.epoch, value=point.metrics.get(self.metric),
                 )  # fmt: skip
             case RunEnded(task=task) | WorkerDied(task=task) if task is not None:
                 self._running.pop(task.run_id, None)
