@@ -191,8 +191,6 @@ def sweep(context: click.Context, /, **values: Any) -> None:
     of searching it.
     """
     check_sweep_options(values)
-    span = values["max_time"]
-    max_time_s = None if span is None else parse_span("--max-time", span)
     config = read_config(values)
     from harness import cmd_sweep
 
@@ -201,7 +199,7 @@ def sweep(context: click.Context, /, **values: Any) -> None:
         trial_epochs=values["trial_epochs"], trial_examples=values["trial_examples"],
         final_seeds=values["final_seeds"], sampler=values["sampler"], pruner=values["pruner"],
         workers=values["workers"], report=values["report"], new=values["new"],
-        dry_run=values["dry_run"], max_time_s=max_time_s,
+        dry_run=values["dry_run"], max_time_s=values["max_time_s"],
     )  # fmt: skip
     cmd_sweep.sweep(config, request, chosen=given(context), **_places(values))
 

@@ -89,7 +89,7 @@ def status(
     else:
         found, damaged = _all_standings(store, names)
     if as_json:
-        console.print_json(json.dumps(_document(found, damaged, look)), indent=1, highlight=False)
+        note(json.dumps(_document(found, damaged, look), indent=1, allow_nan=False))
     elif not names:
         note(f"no sweep in {store.root} yet: start with `bench sweep`")
     elif name is not None and names == [name]:
@@ -204,8 +204,9 @@ def _state_text(stands: Standing) -> str:
         case "died":
             return "died: its process is gone without a word; nothing that ended is lost"
         case "interrupted" | "failed" as state:
-            reason = progress.reason if progress else None
-            return f"{state}: {reason}" if reason else state
+            reason = (progress.reason if progress else None) or ""
+            first = reason.partition(". ")[0].rstrip(".")
+            return f"{state}: {first}" if first else state
         case "finished":
             return "finished" if stands.is_complete else "ended, but not every final finished"
 

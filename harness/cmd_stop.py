@@ -63,8 +63,8 @@ def _end(store: Store, name: str, process: Holder, timeout_s: float, where: str)
     folder = store.sweep_dir(name)
     if process.is_elsewhere:
         raise SweepError(
-            f"{name!r} runs on another host. There, type `bench stop {name} --out {store.root}`: "
-            f"it is {process.words()}."
+            f"{name!r} can be stopped on its own host alone, but is {process.words()}. Type "
+            f"`bench stop {name} --out {store.root}` there."
         )
     if not ask_to_stop(folder, process):
         note(f"it ended just now. {_told(store, name)}")

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from harness.datasets import TRIAL_EPOCHS, TRIAL_EXAMPLES
+from harness.durations import parse_span
 from harness.errors import UsageError, unknown_name
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -46,6 +47,12 @@ def check_sweep_options(values: Mapping[str, Any]) -> None:
     for kind, known in (("sampler", SAMPLERS), ("pruner", PRUNERS)):
         if values[kind] not in known:
             raise unknown_name(kind, values[kind], known)
+
+
+def _max_time_s(
+    _context: click.Context, _option: click.Parameter, text: str | None
+) -> float | None:
+    return None if text is None else parse_span("--max-time", text)
 
 
 def _options() -> list[Callable[[Command], Command]]:
@@ -95,7 +102,7 @@ def _options() -> list[Callable[[Command], Command]]:
             f"[default: one per core or GPU, at most {LOOKAHEAD}]",
         ),
         click.option(
-            "--max-time", metavar="TIME",
+            "--max-time", "max_time_s", metavar="TIME", callback=_max_time_s,
             help="End in good order after so long, such as 90s, 30m or 1h30m: no new run begins, "
             "others stop after their epoch, and the same command goes on.",
         ),

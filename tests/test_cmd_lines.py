@@ -11,6 +11,7 @@ import pytest
 
 from harness import cli, cmd_sweep
 from harness.cmd_lines import best_command, sweep_command
+from harness.code_version import code_version
 from harness.config import RunConfig
 from harness.errors import UsageError
 from harness.options import given, places, read_config, read_configs
@@ -21,7 +22,7 @@ from sweeps.space import DEFAULT_SPACE, SearchSpace
 
 PLAIN = SweepPlan(
     name="s", base=RunConfig(dataset="digits", epochs=60, threads=1), seed=0,
-    data_source="digits", data_digest="00", code=cmd_sweep.__version__,
+    data_source="digits", data_digest="00", code=code_version([RunConfig()]),
     trial_overrides={"epochs": 20, "train_examples": None},
 )  # fmt: skip
 ODD = dataclasses.replace(

@@ -1,22 +1,19 @@
 """How a sweep stands is told truly from its folder: running, ended, stopped, killed, damaged."""
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
+from running_toy import running_toy
 from toy_sweep import sweep, toy_plan
 
 from harness.config import RunConfig
 from harness.errors import StoreError
 from harness.store import Store
 from sweeps.lock import hold_lock
-from sweeps.progress import PROGRESS_FILE, Progress, UnderWay, read_progress
+from sweeps.progress import PROGRESS_FILE, Progress, UnderWay
 from sweeps.sampler import TrialRow
 from sweeps.standing import (
     GROUP_FILE,
@@ -30,7 +27,6 @@ from sweeps.study import JOURNAL_FILE
 
 pytestmark = pytest.mark.slow
 
-SCRIPT = Path(__file__).with_name("toy_sweep.py")
 PLAN = toy_plan()
 
 
@@ -44,31 +40,8 @@ def done(tmp_path_factory):
 
 @pytest.fixture
 def process(tmp_path):
-    """A sweep that runs in a process of its own, two trials at once, some done already."""
-    path = os.pathsep.join(entry for entry in sys.path if entry)
-    wish = json.dumps({"total": 12, "workers": 2, "delay_s": 0.6})
-    started = subprocess.Popen(
-        [sys.executable, SCRIPT, tmp_path, wish],
-        env=os.environ | {"PYTHONPATH": path}, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    store = Store(tmp_path)
-    wait(lambda: is_well_on_its_way(store))
-    yield started
-    if started.poll() is None:
-        started.kill()
-        started.wait()
-
-
-def is_well_on_its_way(store):
-    progress = read_progress(store.sweep_dir("toy"))
-    return progress and len(progress.running) == 2 and standing(store, "toy").ended >= 1
-
-
-def wait(condition, limit_s=30.0):
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.05)
+    with running_toy(Store(tmp_path)) as started:
+        yield started
 
 
 def test_a_running_sweep_says_who_and_what(process, tmp_path):

@@ -1,6 +1,6 @@
 """A sweep of the toy as a program that can be killed: `python tests/toy_sweep.py OUT WISH`.
 
-WISH is a JSON object with total, workers, delay_s and, if wanted, attempts and max_s.
+WISH is a JSON object with total, workers, delay_s and, if wanted, name, attempts and max_s.
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ def sweep(
 def main() -> None:
     """Run it as the command line says."""
     try:
-        outcome = sweep(Store(Path(sys.argv[1])), toy_plan(), **json.loads(sys.argv[2]))
+        wish = json.loads(sys.argv[2])
+        plan = toy_plan(name=wish.pop("name", "toy"))
+        outcome = sweep(Store(Path(sys.argv[1])), plan, **wish)
     except BenchError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(error.exit_code)
