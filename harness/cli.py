@@ -29,6 +29,7 @@ from harness.options import (
     config_options,
     data_dir_option,
     given,
+    out_option,
     place_options,
     read_config,
     read_configs,
@@ -41,7 +42,8 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 SECTIONS = {
     "Measure": ("run", "launch", "sweep"),
-    "Look": ("report", "ui", "status"),
+    "Steer": ("status", "stop"),
+    "Look": ("report", "ui"),
     "Know": ("doctor", "list", "describe", "check", "certify", "data"),
     "Keep": ("sync",),
 }
@@ -206,6 +208,7 @@ def sweep(context: click.Context, /, **values: Any) -> None:
         sampler=values["sampler"], pruner=values["pruner"], workers=values["workers"],
         report=values["report"], top=values["top"], fail_fast=values["fail_fast"],
         oom_backoff=values["oom_backoff"], hang_after_s=hang_after_s,
+        new=values["new"], dry_run=values["dry_run"], max_time_s=values["max_time_s"],
     )  # fmt: skip
     cmd_sweep.sweep(configs, request, chosen=given(context), **_places(values))
 
@@ -254,12 +257,38 @@ def ui(**values: Any) -> None:
 
 @bench.command()
 @click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")
 @place_options
 def status(name: str | None, **values: Any) -> None:
-    """Show how a sweep stands, running or not, from its folder alone."""
-    from harness import cmd_look
+    """Show how sweeps stand: running, ended or dead.
 
-    cmd_look.status(name, out=values["out"])
+    With NAME one of them in full: what was asked for, trials by state, what trains now, the best
+    so far, about how long the rest takes, why trials failed, what MLflow still lacks, and the
+    command that goes on. Reads the output folder alone and disturbs nothing.
+    """
+    from harness import cmd_status
+
+    cmd_status.status(name, **values)
+
+
+@bench.command()
+@click.argument("name", required=False)
+@click.option(
+    "--timeout", default="2m", show_default=True, metavar="TIME",
+    help="How long to wait for its end, such as 90s or 5m.",
+)  # fmt: skip
+@out_option
+def stop(name: str | None, *, timeout: str, out: Path) -> None:
+    """End a running sweep in good order.
+
+    Without NAME the only one that runs. As Ctrl-C in its terminal would: nothing measured is lost,
+    and the same command goes on. A second `bench stop` interrupts it at once. Exit code 0 also if
+    nothing runs.
+    """
+    timeout_s = parse_span("--timeout", timeout)
+    from harness import cmd_stop
+
+    cmd_stop.stop(name, timeout_s=timeout_s, out=out)
 
 
 @bench.command()

@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Sequence
 
 from architectures import registry
+from harness.cmd_naming import wish
 from harness.config import digest_of
 from harness.errors import UsageError
 from harness.store import Store
@@ -104,4 +105,4 @@ def _default_name(plans: Sequence[SweepPlan]) -> str:
     if len(names) > _LONGEST_LIST:
         names = f"{len(plans)}-backbones"
     words = re.sub(r"[^\w.-]+", "-", names).strip("-._")
-    return f"{words}-{plans[0].data_source}-{digest_of([p.to_json() for p in ordered])[:6]}"
+    return f"{words}-{plans[0].data_source}-{digest_of([wish(p) for p in ordered])[:6]}"

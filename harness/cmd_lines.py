@@ -40,9 +40,9 @@ def sweep_command(
         if always or fixed or value != default[name]:
             words += [f"--{name.replace('_', '-')}", str(value)]
     overrides = plan.trial_overrides
-    words += ["--trial-epochs", str(overrides["epochs"])]
-    if overrides.get("train_examples") is not None:
-        words += ["--trial-examples", str(overrides["train_examples"])]
+    for option, name in (("--trial-epochs", "epochs"), ("--trial-examples", "train_examples")):
+        if overrides.get(name) is not None:
+            words += [option, str(overrides[name])]
     axes = dict.fromkeys(axis for each in members or [plan] for axis in each.space.axes)
     for axis in axes:
         if axis not in DEFAULT_SPACE.axes:

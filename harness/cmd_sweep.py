@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from architectures import registry
-from harness import __version__
+from harness.cmd_dry_run import dry_run
 from harness.cmd_group import check_plans, member_searches, named_members, opening
 from harness.cmd_lines import best_command
+from harness.cmd_naming import default_name, under_free_name
 from harness.cmd_report import report
 from harness.cmd_results import show_results
 from harness.cmd_run import check_step, opened_tracker, with_data_defaults
 from harness.cmd_workers import check_before_trials, check_sweepable, count_workers, start_pool
-from harness.config import RunConfig, digest_of, knobs
+from harness.code_version import code_version
+from harness.config import RunConfig, knobs
 from harness.console import note, say, waiting
 from harness.data import load
 from harness.datasets import TRIAL_EPOCHS, TRIAL_EXAMPLES
@@ -65,6 +67,9 @@ class Request:
     fail_fast: bool = False
     oom_backoff: bool = False
     hang_after_s: float = HANG_AFTER_S
+    new: bool = False
+    dry_run: bool = False
+    max_time_s: float | None = None
 
 
 def sweep(
@@ -93,6 +98,7 @@ def sweep(
         BenchError: something does not fit, or no trial finished.
         InterruptedRun: it was stopped; the same command goes on.
     """
+    deadline_s = None if request.max_time_s is None else monotonic() + request.max_time_s
     check_sweepable(request.workers, configs[0])
     store = Store(out)
     uri = resolve_uri(tracking_uri, store.root)
@@ -105,7 +111,8 @@ def sweep(
         objectives_of(request.objectives or OBJECTIVES, searched=space.names())
         for params in space.probes():
             _check_trial(space.apply(config, params))
-    store.check_writable()
+    if not request.dry_run:
+        store.check_writable()
     data = load(configs[0], data_dir, say=say)
     configs = [with_data_defaults(config, data.source, chosen) for config in configs]
     if "threads" not in chosen:
@@ -116,16 +123,28 @@ def sweep(
         _plan(config, request, space, data.source, digest)
         for config, space in zip(configs, spaces, strict=True)
     ]
-    if len(plans) > 1:
-        plans = named_members(plans, request.name)
+    plans = _named(plans, request, store)
     check_plans(plans, store)
     probes = [plan.trial_task(0, p).config for plan in plans for p in plan.space.probes()]
     _check_steps(probes, data.n_train)
     check_before_trials(probes)
+    workers = count_workers(request.workers, plans[0].base)
+    if request.dry_run:
+        dry_run(
+            plans, total=request.trials, workers=workers, top=request.top, store=store, data=data,
+            data_dir=data_dir, uri=uri,
+        )  # fmt: skip
+        return
     tracker = opened_tracker(uri, store, experiment)
     extra = {"data_dir": str(data_dir.absolute()) if data_dir else None}
-    outcomes = _search(plans, request, data.n_train, store=store, tracker=tracker, extra=extra)
+    outcomes = _search(
+        plans, request, data.n_train, store=store, tracker=tracker, extra=extra, workers=workers,
+        deadline_s=deadline_s,
+    )  # fmt: skip
     show_results(plans, outcomes, store)
+    if outcomes[0].stopped:
+        _how_far(outcomes, request.trials)
+        return
     name = plans[0].group or plans[0].name
     if request.report and any(o.finals for o in outcomes) and not _reported(name, outcomes, store):
         report(
@@ -133,6 +152,17 @@ def sweep(
             tracking_uri=tracking_uri, experiment=experiment,
         )  # fmt: skip
     _what_next(plans, outcomes, places(out, tracking_uri, experiment))
+
+
+def _named(plans: list[SweepPlan], request: Request, store: Store) -> list[SweepPlan]:
+    """Return the plans under the names that they go by; with --new under free ones."""
+    if len(plans) > 1:
+        plans = named_members(plans, request.name)
+    if request.new:
+        plans = under_free_name(plans, store)
+        name = plans[0].group or plans[0].name
+        note(f"new sweep {name}: go on with it by --name {name} instead of --new")
+    return plans
 
 
 def _check_trial(config: RunConfig) -> None:
@@ -164,11 +194,10 @@ def _check_steps(trials: Collection[RunConfig], n_train: int) -> None:
 
 def _search(
     plans: Sequence[SweepPlan], request: Request, n_train: int, *, store: Store,
-    tracker: Tracker, extra: Mapping[str, Any],
+    tracker: Tracker, extra: Mapping[str, Any], workers: int, deadline_s: float | None,
 ) -> tuple[SweepOutcome, ...]:  # fmt: skip
     """Run what is left of the sweeps, shown as it goes."""
     first, trials = plans[0], request.trials
-    workers = count_workers(request.workers, first.base)
     note(f"{opening(plans, trials, n_train)}, {workers} at once, in {store.root}")
     with tracker:
         show = (
@@ -193,6 +222,7 @@ def _search(
                 job_extra=extra,
                 top=request.top,
                 fail_fast=request.fail_fast,
+                deadline_s=deadline_s,
             )
         with waiting("drawing pictures and sending them to MLflow ..."):
             tracker.flush()
@@ -262,7 +292,7 @@ def _plan(
         seed=config.seed,
         data_source=source,
         data_digest=data_digest,
-        code=__version__,
+        code=code_version([space.apply(config, params) for params in space.probes()]),
         trial_overrides={
             "epochs": request.trial_epochs or TRIAL_EPOCHS[source],
             "train_examples": examples,
@@ -274,12 +304,7 @@ def _plan(
         lookahead=LOOKAHEAD,
         oom_backoff=request.oom_backoff,
     )
-    if request.name:
-        return plan
-    known = "backbones" if "backbone" in space.names() else config.backbone
-    backbone = re.sub(r"[^\w.-]+", "-", known).strip("-._")
-    name = f"{backbone}-{source}-{digest_of(plan.to_json())[:6]}"
-    return dataclasses.replace(plan, name=name)
+    return plan if request.name else dataclasses.replace(plan, name=default_name(plan))
 
 
 def _pruner(request: Request) -> str:
@@ -312,6 +337,8 @@ class _SweepTracker:
 
     def close_sweep(self, end: SweepEnd, outcome: SweepOutcome) -> None:
         summary: dict[str, str | int] = {"status": end, "trials_granted": outcome.total}
+        if outcome.stopped:
+            summary["reason"] = outcome.stopped
         if outcome.front:
             summary["front_trials"] = len(outcome.front)
             numbers = ", ".join(str(row.number) for row in outcome.front)
@@ -320,6 +347,15 @@ class _SweepTracker:
 
     def close_group(self, group: SweepGroup, end: SweepEnd) -> None:
         self._tracker.close_sweep(group.name, {"status": end})
+
+
+def _how_far(outcomes: Sequence[SweepOutcome], total: int) -> None:
+    """Say what was done before the time was up."""
+    done = sum(row.status != "running" for each in outcomes for row in each.trials)
+    note(
+        f"{outcomes[0].stopped} {done} of {total * len(outcomes)} trials are done; the same "
+        "command goes on from here."
+    )
 
 
 def _what_next(plans: Sequence[SweepPlan], outcomes: Sequence[SweepOutcome], where: str) -> None:

@@ -38,7 +38,7 @@ except BenchError as error:
 
 def start_pool(config: RunConfig, log_dir: Path, hang_after_s: float, workers: int) -> LocalPool:
     """Start processes that train; `config` says which devices they share."""
-    environment = partial(_environment, config)
+    environment = partial(worker_environment, config)
     return LocalPool(
         workers, execute=EXECUTE, log_dir=log_dir, environment=environment, silence_s=hang_after_s
     )
@@ -123,7 +123,7 @@ def _gpus(config: RunConfig) -> int:
     return len(list(Path("/dev").glob("nvidia[0-9]*")))
 
 
-def _environment(config: RunConfig, slot: int) -> Mapping[str, str]:
+def worker_environment(config: RunConfig, slot: int) -> Mapping[str, str]:
     """Return the variables of the worker in a slot: few threads, and a GPU of its own."""
     values = {"OMP_NUM_THREADS": str(max(1, config.threads)), "TF_CPP_MIN_LOG_LEVEL": "3"}
     gpus = _gpus(config)

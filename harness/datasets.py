@@ -17,6 +17,9 @@ EPOCHS: dict[str, int] = {"mnist": 10, "digits": 60}
 """Passes over the training examples if the user names no number: a digits epoch is 46 times
 shorter. More would help on digits, but 50 trials and 3 finals shall end within minutes."""
 
+TRAIN_EXAMPLES: dict[str, int] = {"mnist": 55_000, "digits": 1_197}
+"""Training examples if none are left out: what validation and test leave of the source."""
+
 TRIAL_EPOCHS: dict[str, int] = {"mnist": 8, "digits": 18}
 """Passes in a trial of a sweep, which only has to rank configurations."""
 

@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.console import console, say
-from harness.sweep_display import SweepDisplay, minutes
+from harness.durations import span_text
+from harness.sweep_display import SweepDisplay
 from sweeps.listeners import Event, RunStarted, SweepOpened, WorkerDied, WorkerReplaced
 from sweeps.plan import SweepPlan
 
@@ -112,5 +113,5 @@ class GroupDisplay:
             parts.append(running)
         left = self.left_s()
         if left:
-            parts.append(Text(f"about {minutes(left)} left for all"))
+            parts.append(Text(f"about {span_text(left)} left for all"))
         return Group(*parts)

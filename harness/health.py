@@ -11,9 +11,9 @@ from harness import mlflow_names as names
 from harness.errors import BenchError
 from harness.liveness import is_alive
 from harness.mlflow_client import Connection, asking, connect_existing
+from harness.sent_notes import unsent
 from harness.store import Store
 from harness.track import store_id
-from harness.track_sync import unsent
 from harness.tracking_uri import destination, public_uri, sqlite_file
 
 LEAST_FREE_GIB = 1.0

@@ -178,10 +178,7 @@ def place_options(command: Command) -> Command:
     """Add the options that say where things are: output folder, tracking store, data."""
     for option in reversed(
         (
-            click.option(
-                "--out", type=click.Path(path_type=Path), default=DEFAULT_OUT,
-                show_default=True, help="Folder for all results.", envvar="BENCH_OUT",
-            ),
+            out_option,
             click.option(
                 "--tracking-uri", metavar="URI",
                 help="MLflow store.  [default: MLFLOW_TRACKING_URI, else a SQLite file in --out]",
@@ -194,6 +191,14 @@ def place_options(command: Command) -> Command:
     ):  # fmt: skip
         command = option(command)
     return command
+
+
+def out_option(command: Command) -> Command:
+    """Add the option that names the output folder."""
+    return click.option(
+        "--out", type=click.Path(path_type=Path), default=DEFAULT_OUT, show_default=True,
+        envvar="BENCH_OUT", help="Folder for all results.",
+    )(command)  # fmt: skip
 
 
 def data_dir_option(command: Command) -> Command:

@@ -45,8 +45,9 @@ class Watch:
         note: what was found out about the run on the way, in a line.
         begun: the size of the work is known: (epochs, images per epoch, images per step).
         images: after each graph call: (epoch, images trained in it).
-        epoch: after each epoch; False ends the run as pruned. A run that goes on from a
-            checkpoint tells of the epochs before it too, in order.
+        epoch: after each epoch; False ends the run as pruned, `InterruptedRun` leaves it for
+            another process to go on with. A run that goes on from a checkpoint tells of the
+            epochs before it too, in order.
     """
 
     say: Callable[[str], None] = lambda _text: None
@@ -223,15 +224,27 @@ def _train(
         if config.patience and score > best_score:
             best_score, best_epoch = score, epoch
             best_weights = engine.weights() if fresh else best_weights
-        if not watch.epoch(point):
+        try:
+            goes_on = watch.epoch(point)
+        except InterruptedRun:
+            if fresh:  # asked to stop here: nothing of the epoch shall be lost
+                _keep(epoch, engine, draft, shelf, best_weights)
+            raise
+        if not goes_on:
             raise _Pruned
         if fresh and shelf.is_due():
-            so_far = draft.record(End(status="interrupted", reason=f"After epoch {epoch}."))
-            shelf.keep(Checkpoint(record=so_far, state=engine.state(), best=best_weights))
+            _keep(epoch, engine, draft, shelf, best_weights)
         if config.patience and epoch - best_epoch >= config.patience:
             break
     if best_weights:
         engine.set_weights(best_weights)
+
+
+def _keep(
+    epoch: int, engine: Engine, draft: Draft, shelf: Shelf, best: Sequence[NDArray[Any]]
+) -> None:
+    so_far = draft.record(End(status="interrupted", reason=f"After epoch {epoch}."))
+    shelf.keep(Checkpoint(record=so_far, state=engine.state(), best=best))
 
 
 def _resumed(

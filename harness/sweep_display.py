@@ -13,6 +13,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from harness.console import console, note, quality_text, say
+from harness.durations import span_text
 from harness.record import EpochPoint, RunRecord
 from sweeps.axes import Value
 from sweeps.listeners import (
@@ -234,7 +235,7 @@ class SweepDisplay:
 
     def _left(self) -> str:
         left = self._time_left()
-        return "" if not left else f"about {minutes(left)} left"
+        return "" if not left else f"about {span_text(left)} left"
 
     def _ended(self, role: str) -> int:
         return sum(record.role == role for record in self._finals)
@@ -317,10 +318,3 @@ def sparkline(values: Sequence[float]) -> str:
 
 def _value_text(value: Value | None) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def minutes(seconds: float) -> str:
-    """Return a time left for reading, such as "4 min"."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

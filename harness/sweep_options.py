@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from harness.datasets import TRIAL_EPOCHS, TRIAL_EXAMPLES
+from harness.durations import parse_span
 from harness.errors import UsageError, unknown_name
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -58,6 +59,12 @@ def check_sweep_options(values: Mapping[str, Any]) -> None:
     for kind, known in (("sampler", SAMPLERS), ("pruner", PRUNERS)):
         if values[kind] is not None and values[kind] not in known:
             raise unknown_name(kind, values[kind], known)
+
+
+def _max_time_s(
+    _context: click.Context, _option: click.Parameter, text: str | None
+) -> float | None:
+    return None if text is None else parse_span("--max-time", text)
 
 
 def _options() -> list[Callable[[Command], Command]]:
@@ -131,6 +138,20 @@ def _options() -> list[Callable[[Command], Command]]:
             "--hang-after", default="30m", show_default=True, metavar="TIME",
             help="Longest silence of a worker, such as 90s, 30m or 1h30m, before it is replaced; "
             "once epochs are timed, 10 times the longest and at least 60 s are enough.",
+        ),
+        click.option(
+            "--max-time", "max_time_s", metavar="TIME", callback=_max_time_s,
+            help="End in good order after so long, such as 90s, 30m or 1h30m: no new run begins, "
+            "others stop after their epoch, and the same command goes on.",
+        ),
+        click.option(
+            "--dry-run", is_flag=True,
+            help="Print what would run, and how long it would take by steps measured now; write "
+            "nothing.",
+        ),
+        click.option(
+            "--new", is_flag=True,
+            help="Start afresh: if there is a sweep of this name, under NAME-2, NAME-3 and so on.",
         ),
         click.option(
             "--report/--no-report", "report", default=True, show_default=True,

@@ -21,9 +21,9 @@ from harness.mlflow_group import GROUP_FILE, SWEEP_FILE, group_metrics, group_no
 from harness.mlflow_runs import RunWriter
 from harness.mlflow_sweep import SweepRow, sweep_metrics, sweep_note, sweep_row
 from harness.record import EpochPoint, Role, RunRecord
-from harness.store import RECORD_FILE, Store, write_atomically
+from harness.sent_notes import SENT_FILE, folders_holding, is_sent, read_object
+from harness.store import RECORD_FILE, Store, file_digest, write_atomically
 
-SENT_FILE = "sent.json"
 CLOSED_FILE = "closed.json"
 """Written into a sweep's folder when it ends, so that a later command can send the end."""
 
@@ -125,7 +125,7 @@ class Projection:
             self._writer.close_parent(name, sweep.parent, status, str(reason) if reason else None)
             folder = self._store.sweep_dir(name)
             if (folder / CLOSED_FILE).is_file():
-                self._note(folder, sweep.parent, _digest(folder / CLOSED_FILE))
+                self._note(folder, sweep.parent, file_digest(folder / CLOSED_FILE))
         del self._sweeps[name]
 
     def log_report(self, folder: Path, sweep: str | None) -> str:
@@ -155,7 +155,7 @@ class Projection:
         failed: dict[str, str] = {}
         touched: set[str] = set()
         for folder in self._folders("runs", RECORD_FILE):
-            if self._is_sent(folder, _digest(folder / RECORD_FILE)):
+            if self._is_sent(folder, file_digest(folder / RECORD_FILE)):
                 already += 1
                 continue
             if in_a_row >= _GIVE_UP_AFTER:
@@ -185,8 +185,8 @@ class Projection:
                 self._refresh(self._sweep(name), {})
         closed = 0
         for folder in self._folders("sweeps", CLOSED_FILE):
-            if not self._is_sent(folder, _digest(folder / CLOSED_FILE)):
-                self.close_sweep(folder.name, _read_json(folder / CLOSED_FILE))
+            if not self._is_sent(folder, file_digest(folder / CLOSED_FILE)):
+                self.close_sweep(folder.name, read_object(folder / CLOSED_FILE))
                 closed += 1
         with self._alone():
             return closed, self._writer.bury_dead(keep=keep)
@@ -255,7 +255,7 @@ class Projection:
         metrics, ended = {}, 0
         for name, backbone in group.manifest["members"].items():
             rows = list(self._sweep(name).rows.values())
-            closed = _read_json(self._store.sweep_dir(name) / CLOSED_FILE)
+            closed = read_object(self._store.sweep_dir(name) / CLOSED_FILE)
             metrics[backbone] = sweep_metrics(self._sweep(name).manifest, rows, closed)
             ended += len(rows)
         self._writer.update_parent(
@@ -263,13 +263,13 @@ class Projection:
         )
 
     def _folders(self, room: str, holding: str) -> list[Path]:
-        return _folders(self._store, room, holding)
+        return folders_holding(self._store, room, holding)
 
     def _is_sent(self, folder: Path, digest: str) -> bool:
-        return _is_sent(folder, digest, self._where)
+        return is_sent(folder, digest, self._where)
 
     def _note(self, folder: Path, run_id: str, digest: str) -> None:
-        notes = _read_json(folder / SENT_FILE) | {self._where: {"run": run_id, "digest": digest}}
+        notes = read_object(folder / SENT_FILE) | {self._where: {"run": run_id, "digest": digest}}
         text = json.dumps(notes, sort_keys=True, indent=1) + "\n"
         write_atomically(folder / SENT_FILE, text.encode())
 
@@ -281,44 +281,11 @@ class Projection:
             yield
 
 
-def unsent(store: Store, where: str) -> list[str]:
-    """Return the runs whose record a store lacks, as far as the local folder knows.
-
-    Args:
-        store: the output folder.
-        where: key of the tracking store and experiment, see `tracking_uri.destination`.
-    """
-    folders = _folders(store, "runs", RECORD_FILE)
-    return [f.name for f in folders if not _is_sent(f, _digest(f / RECORD_FILE), where)]
-
-
 def digest_of_record(record: RunRecord) -> str:
     """Return the SHA-256 of a record's file."""
     return hashlib.sha256(record.dumps().encode()).hexdigest()
 
 
-def _folders(store: Store, room: str, holding: str) -> list[Path]:
-    return sorted(path.parent for path in (store.root / room).glob(f"*/{holding}"))
-
-
-def _is_sent(folder: Path, digest: str, where: str) -> bool:
-    note = _read_json(folder / SENT_FILE).get(where)
-    return isinstance(note, dict) and note.get("digest") == digest
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def _manifest(folder: Path) -> dict[str, Any]:
     """Return what the sweep or group in a folder is; empty if there is nothing to read."""
-    return _read_json(folder / SWEEP_FILE) or _read_json(folder / GROUP_FILE)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    """Return the object in a file; empty if there is none or it is damaged: then send again."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return values if isinstance(values, dict) else {}
+    return read_object(folder / SWEEP_FILE) or read_object(folder / GROUP_FILE)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
@@ -17,9 +17,10 @@ from typing import Any
 
 from harness.errors import InterruptedRun, SweepError, UsageError
 from harness.store import Store
-from sweeps.crew import Crew, Stop, failed_fast
+from sweeps.crew import Crew, Stop, TimeIsUp, failed_fast
 from sweeps.group import SweepGroup, refuse_group, settle_group
 from sweeps.listeners import (
+    Event,
     NoTracker,
     Observer,
     SweepEnd,
@@ -29,6 +30,7 @@ from sweeps.listeners import (
 )
 from sweeps.lock import hold_lock
 from sweeps.plan import SweepPlan, read_plan, settle_plan
+from sweeps.progress import ProgressNotes
 from sweeps.protocol import Pool
 from sweeps.sampler import TrialRow
 from sweeps.study import SweepStudy, best_row, best_rows, leaders
@@ -58,6 +60,7 @@ def run_sweeps(
     attempts: int = ATTEMPTS,
     top: int = 1,
     fail_fast: bool = False,
+    deadline_s: float | None = None,
 ) -> tuple[SweepOutcome, ...]:
     """Bring sweeps to `total` trials each, then to their finals; go on from whatever is there.
 
@@ -77,9 +80,10 @@ def run_sweeps(
         top: how many of the best trials of each sweep are trained again.
         fail_fast: end at the first run that fails, in good order; also at a trial that failed
             in an earlier command.
+        deadline_s: when it ends in good order, done or not, by `time.monotonic`; None for never.
 
     Returns:
-        How each sweep stands.
+        How each sweep stands; `stopped` says so if the time was up before all was done.
 
     Raises:
         UsageError: a number does not fit.
@@ -93,8 +97,20 @@ def run_sweeps(
     group = SweepGroup.of(plans) if len(plans) > 1 or plans[0].group else None
     tracker = tracker or NoTracker()
     store.check_writable()
-    with _all_locked(plans, group, store), _stop_on_signals() as stop:
+    with _all_locked(plans, group, store), _stop_on_signals(deadline_s) as stop:
         _settle(plans, group, store)
+        notes = [
+            ProgressNotes(
+                plan=plan,
+                folder=store.sweep_dir(plan.name),
+                total=total,
+                workers=workers,
+                top=top,
+            )
+            for plan in plans
+        ]
+        for note in notes:
+            note.begin()
         searches = {plan.name: _trials(plan, store, total, attempts) for plan in plans}
         _open(plans, group, searches, store, total=total, tracker=tracker, observer=observer)
         served: dict[int, str] = {}
@@ -102,8 +118,8 @@ def run_sweeps(
         finals_each = plans[0].finals * (top + (not plans[0].trains_alike))
         crew = Crew(
             store, workers=min(workers, max(trials.left(), len(plans) * finals_each)),
-            start_pool=start_pool, tracker=tracker, observer=observer, job_extra=job_extra or {},
-            stop=stop, fail_fast=fail_fast,
+            start_pool=start_pool, tracker=tracker, observer=_all_of(observer, *notes),
+            job_extra=job_extra or {}, stop=stop, fail_fast=fail_fast,
         )  # fmt: skip
         try:
             if fail_fast:
@@ -115,19 +131,32 @@ def run_sweeps(
                 finals = {p.name: Finals(p, best[p.name], store, attempts=attempts) for p in plans}
                 crew.run(Together(finals, served))
         except BaseException as error:
-            stopped = isinstance(error, (InterruptedRun, KeyboardInterrupt))
-            tables = (
-                SweepOutcome(name=name, trials=work.table(), total=total)
+            stopped = isinstance(error, (InterruptedRun, KeyboardInterrupt, TimeIsUp))
+            reason = str(error) or type(error).__name__
+            outcomes = tuple(
+                SweepOutcome(name=name, trials=work.table(), total=total, stopped=reason)
                 for name, work in searches.items()
             )
-            _close(tracker, group, "interrupted" if stopped else "failed", tables)
-            raise
-        outcomes = tuple(
-            _outcome(p, searches[p.name], finals[p.name], total, runs_started=crew.runs_started)
-            for p in plans
-        )
-        _close(tracker, group, "finished", outcomes)
+            _close(tracker, group, notes, "interrupted" if stopped else "failed", outcomes)
+            if not isinstance(error, TimeIsUp):
+                raise
+        else:
+            outcomes = tuple(
+                _outcome(p, searches[p.name], finals[p.name], total, started=crew.runs_started)
+                for p in plans
+            )
+            _close(tracker, group, notes, "finished", outcomes)
     return outcomes
+
+
+def _all_of(*observers: Observer) -> Observer:
+    """Return an observer that tells each of these."""
+
+    def tell(event: Event) -> None:
+        for observer in observers:
+            observer(event)
+
+    return tell
 
 
 @contextmanager
@@ -173,16 +202,18 @@ def _open(
 
 
 def _close(
-    tracker: Tracker, group: SweepGroup | None, end: SweepEnd, outcomes: Iterable[SweepOutcome]
-) -> None:
-    for outcome in outcomes:
+    tracker: Tracker, group: SweepGroup | None, notes: Sequence[ProgressNotes], end: SweepEnd,
+    outcomes: Sequence[SweepOutcome],
+) -> None:  # fmt: skip
+    for outcome, note in zip(outcomes, notes, strict=True):
         tracker.close_sweep(end, outcome)
+        note.end(end, outcome.stopped)
     if group is not None:
         tracker.close_group(group, end)
 
 
 def _outcome(
-    plan: SweepPlan, trials: Trials, finals: Finals, total: int, *, runs_started: int
+    plan: SweepPlan, trials: Trials, finals: Finals, total: int, *, started: int
 ) -> SweepOutcome:
     rows = trials.table()
     best = best_row(plan, rows)
@@ -192,7 +223,7 @@ def _outcome(
             f"Sweep {plan.name!r} holds {len(rows)} trials, more than the {total} asked for; "
             "none is removed."
         )
-    if not runs_started:
+    if not started:
         notes.append(f"Sweep {plan.name!r} holds its {len(rows)} trials: nothing was left to do.")
     if best is None:
         notes.append("No trial finished, so there is no best configuration to train again.")
@@ -202,7 +233,7 @@ def _outcome(
         front=leaders(plan, rows) if len(plan.objectives) > 1 else (),
         finals=tuple(record for record in again if record.role == "final"),
         reruns=tuple(record for record in again if record.role == "rerun"),
-        already_done=not runs_started, notes=tuple(notes),
+        already_done=not started, notes=tuple(notes),
     )  # fmt: skip
 
 
@@ -237,12 +268,12 @@ def _refuse_failed(plan: SweepPlan, rows: Sequence[TrialRow]) -> None:
 
 
 @contextmanager
-def _stop_on_signals() -> Iterator[Stop]:
+def _stop_on_signals(deadline_s: float | None) -> Iterator[Stop]:
     """Turn the first Ctrl-C or SIGTERM into a request to stop in good order.
 
     The second one interrupts at once; then too the next command finds all in order.
     """
-    stop = Stop()
+    stop = Stop(deadline_s=deadline_s)
 
     def ask(number: int, _frame: FrameType | None) -> None:
         if stop.asked:

@@ -32,19 +32,47 @@ POLL_S = 0.5
 """Longest wait for workers; Ctrl-C is noticed in between."""
 
 
+LAST_EPOCH_S = 60.0
+"""Once the time is up: how long runs may take to end the epoch that they are in."""
+
+
+class TimeIsUp(Exception):
+    """The sweep has had the time that it was given; nothing trains any more."""
+
+
 @dataclass(slots=True)
 class Stop:
-    """Whether somebody asked the sweep to end in good order, and how."""
+    """Whether the sweep is to end in good order, and why.
+
+    Attributes:
+        asked: the signal that somebody sent.
+        deadline_s: when its time is up, by `time.monotonic`; None for never.
+    """
 
     asked: str | None = None
+    deadline_s: float | None = None
 
-    def check(self) -> None:
-        """Raise `InterruptedRun` if so."""
+    @property
+    def time_is_up(self) -> bool:
+        """Whether no run may begin or go on to another epoch."""
+        return self.deadline_s is not None and time.monotonic() >= self.deadline_s
+
+    def check(self, running: int) -> None:
+        """Raise if the sweep ends here, while so many runs train.
+
+        Raises:
+            InterruptedRun: somebody asked for it.
+            TimeIsUp: it is, and runs have stopped after an epoch or had the time to.
+        """
         if self.asked:
             raise InterruptedRun(
                 f"Stopped by {self.asked}. All that was measured is kept; "
                 "the same command goes on from here."
             )
+        if self.deadline_s is not None and self.time_is_up:
+            late = time.monotonic() >= self.deadline_s + LAST_EPOCH_S
+            if late or not running:
+                raise TimeIsUp("The time given by --max-time was over.")
 
 
 @dataclass(slots=True)
@@ -131,16 +159,19 @@ class Crew:
         Raises:
             InterruptedRun: somebody asked to stop.
             FailFast: a run failed, and that was to end it.
+            TimeIsUp: the time was up before all was done.
             StoreError: something on disk cannot be read or written.
             BenchError: workers cannot start.
         """
         if not work.left():
             return
+        self._stop.check(running=0)  # workers take seconds to start
         if self._pool is None:
             self._pool = self._start_pool(self._workers)
         while work.left():
-            self._stop.check()
-            self._hand_out(self._pool, work)
+            self._stop.check(len(self._flights))
+            if not self._stop.time_is_up:
+                self._hand_out(self._pool, work)
             for report in self._pool.poll(POLL_S):
                 self._hear(self._pool, work, report)
 
@@ -191,7 +222,10 @@ class Crew:
         flight = self._flights[slot]
         flight.points.append(point)
         # The worker waits for this answer, so it comes before anything that may be slow.
-        pool.answer(slot, go_on=work.goes_on(flight.task, point))
+        goes_on = work.goes_on(flight.task, point)
+        # After its last epoch a run is as good as done.
+        stop = goes_on and self._stop.time_is_up and point.epoch < flight.task.config.epochs
+        pool.answer(slot, "stop" if stop else "go" if goes_on else "prune")
         self._tracker.epoch(flight.task, point)
         self._observer(EpochDone(task=flight.task, point=point))
 
@@ -230,6 +264,9 @@ class Crew:
     def _put_back(
         self, work: Work, flight: _Flight, reason: str, cause: Cause | None = None
     ) -> None:
+        if self._stop.time_is_up:
+            self._interrupted(flight, reason)  # that is no attempt that failed
+            return
         if work.put_back(flight.task):
             return
         reason = f"No worker got through this run, and it is not tried again. {reason}"

@@ -25,6 +25,7 @@ class SweepOutcome:
             seeds.
         reruns: records of the best trial repeated with new seeds; none if finals train alike.
         already_done: nothing was started, because nothing was left to do.
+        stopped: why the command ended before all was done; None if it did not.
         notes: what the user should know, one sentence each.
     """
 
@@ -36,6 +37,7 @@ class SweepOutcome:
     finals: tuple[RunRecord, ...] = ()
     reruns: tuple[RunRecord, ...] = ()
     already_done: bool = False
+    stopped: str | None = None
     notes: tuple[str, ...] = ()
 
 

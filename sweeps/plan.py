@@ -52,7 +52,7 @@ class SweepPlan:
         space: what is searched.
         seed: of the sampler.
         data_source, data_digest: of the images and labels that `base` will find.
-        code: release of the code that trains; another release may measure other numbers.
+        code: release and digest of the code that trains; another may measure other numbers.
         trial_overrides: fields of `base` that differ in trials, such as fewer epochs.
         final_overrides: fields of `base` that differ in finals.
         finals: how many times the best configuration is trained again, each with a new seed.
@@ -218,7 +218,8 @@ class SweepPlan:
         if values.get("version") not in {1, PLAN_VERSION}:
             raise StoreError(
                 f"A sweep's description must have version 1 or {PLAN_VERSION}, "
-                f"got {values.get('version')!r}. Another release of bench wrote it: use that one."
+                f"got {values.get('version')!r}. Another release of bench wrote it: use that one, "
+                "or start another sweep with --name or --new."
             )
         parsed = {name: value for name, value in values.items() if name != "version"}
         try:
@@ -228,8 +229,14 @@ class SweepPlan:
                 parsed["objectives"] = [parsed.pop("objective")]
             parsed["objectives"] = tuple(parsed["objectives"])
             return cls(**parsed)
-        except (KeyError, TypeError, UsageError) as error:
-            raise StoreError(f"This is no description of a sweep: {error}.") from error
+        except KeyError as error:
+            raise StoreError(f"A sweep's description must have {error}, but has not.") from error
+        except (TypeError, UsageError) as error:
+            raise StoreError(
+                f"A sweep's description must be one that this release of bench knows, but: "
+                f"{str(error).rstrip('.')}. Use the release that wrote it, or start another sweep "
+                "with --name or --new."
+            ) from error
 
 
 def check_pruner(pruner: str, objectives: Collection[str]) -> None:
@@ -261,10 +268,14 @@ def settle_plan(plan: SweepPlan, folder: Path) -> bool:
         return False
     differences = list(_differences(found.to_json(), plan.to_json()))
     if differences:
+        value = "value" if len(differences) == 1 else "values"
+        code = any(name == "code" for name, _, _ in differences)
         raise SweepError(
             f"Sweep {plan.name!r} must go on as it began, but now "
             + "; ".join(f"`{name}` is {new!r} (was {old!r})" for name, old, new in differences)
-            + ". Give the original value, or start another sweep with --name."
+            + f". Give the original {value}"
+            + (" (of `code`: that release or checkout of bench and its plug-ins)" if code else "")
+            + ", or start another sweep with --new or --name."
         )
     return True
 

@@ -11,7 +11,7 @@ from harness.errors import BenchError
 from sweeps.deadlines import HANG_AFTER_S, LEAST_S, Deadlines
 from sweeps.growth import COUNTERS, LEAST_GROWTH_MIB, Growth
 from sweeps.process import LocalWorker
-from sweeps.protocol import Died, Done, Job, Raised, Replaced, Report, encode
+from sweeps.protocol import Died, Done, Job, Raised, Replaced, Report, Verdict, encode
 
 START_ATTEMPTS = 3
 """Workers that may die in a row before one of them is ready."""
@@ -83,9 +83,9 @@ class LocalPool:
         self._deadlines.begin(slot, job)
         self._workers[slot].begin(job)
 
-    def answer(self, slot: int, *, go_on: bool) -> None:
+    def answer(self, slot: int, verdict: Verdict) -> None:
         """See `Pool`."""
-        self._workers[slot].say(encode("verdict", go_on=go_on))
+        self._workers[slot].say(encode("verdict", verdict=verdict))
 
     def renew(self, slot: int) -> None:
         """See `Pool`."""

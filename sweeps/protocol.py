@@ -13,7 +13,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from harness.cause import CAUSES, Cause
 from harness.record import EpochPoint
@@ -82,6 +82,9 @@ class Replaced:
     reason: str
 
 
+Verdict = Literal["go", "prune", "stop"]
+"""What becomes of a run after an epoch: "stop" leaves it for a later command to go on with."""
+
 Report = Ready | Epoch | Done | Raised | Died | Replaced
 
 
@@ -91,8 +94,8 @@ class Pool(Protocol):
     def submit(self, slot: int, job: Job) -> None:
         """Give a job to a worker that is ready or done."""
 
-    def answer(self, slot: int, *, go_on: bool) -> None:
-        """Tell a worker that measured an epoch whether its run goes on."""
+    def answer(self, slot: int, verdict: Verdict) -> None:
+        """Tell a worker that measured an epoch how its run goes on."""
 
     def renew(self, slot: int) -> None:
         """Replace a worker that has nothing to do; the new one will say that it is ready."""

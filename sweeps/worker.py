@@ -1,7 +1,8 @@
 """A process that trains: `python -m sweeps.worker PARENT module:function`.
 
 The function is `execute(job, on_epoch) -> RunRecord`. It writes the record to the store before it
-returns, and calls `on_epoch(point)` after each epoch; False means: stop here, you are pruned.
+returns, and calls `on_epoch(point)` after each epoch; False means: stop here, you are pruned. If
+that raises `InterruptedRun`, a later command goes on with the run: what helps it is kept.
 One worker does many jobs, so what is traced and compiled once serves them all.
 """
 
@@ -19,7 +20,7 @@ from collections.abc import Callable
 from typing import Any, BinaryIO, Protocol
 
 from harness.cause import cause_of
-from harness.errors import UsageError
+from harness.errors import InterruptedRun, UsageError
 from harness.record import EpochPoint, RunRecord
 from sweeps.protocol import Job, decode, encode, encode_epoch
 
@@ -69,7 +70,11 @@ def find(name: str) -> Execute:
 def _serve(job: Job, execute: Execute, inbox: Inbox, answers: BinaryIO) -> None:
     def on_epoch(point: EpochPoint) -> bool:
         _say(answers, encode_epoch(point))
-        return bool(inbox.get()["go_on"])
+        match inbox.get()["verdict"]:
+            case "stop":
+                raise InterruptedRun("The sweep stopped; its next command goes on here.")
+            case verdict:
+                return bool(verdict == "go")
 
     try:
         execute({name: value for name, value in job.items() if name != "kind"}, on_epoch)

@@ -189,6 +189,11 @@ BAD = [
     ("report", 1, "must exist to be read"),
     ("report --all --sweep x", 2, "--all already takes every run"),
     ("status nope", 2, "There is no sweep 'nope'"),
+    ("stop nope", 2, "There is no sweep 'nope'"),
+    ("stop --timeout never", 2, "--timeout must be a time above 0 such as 90s"),
+    (f"{SWEEP} --max-time soon", 2, "--max-time must be a time above 0 such as 90s"),
+    (f"{SWEEP} --max-time 0", 2, "--max-time must be a time above 0"),
+    (f"{SWEEP} --dry-run --trial-examples 20", 2, "must not exceed the 20 training examples"),
     ("ui", 1, "There must be runs to look at"),
 ]  # fmt: skip
 

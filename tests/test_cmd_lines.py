@@ -12,7 +12,8 @@ import pytest
 from harness import cli, cmd_sweep
 from harness.cmd_group import member_searches, named_members
 from harness.cmd_lines import best_command, sweep_command
-from harness.config import RunConfig, digest_of
+from harness.code_version import code_version
+from harness.config import RunConfig
 from harness.errors import UsageError
 from harness.options import given, places, read_configs
 from sweeps.axes import Choice, Range, Value
@@ -23,7 +24,7 @@ from sweeps.space import DEFAULT_SPACE, SearchSpace
 
 PLAIN = SweepPlan(
     name="s", base=RunConfig(dataset="digits", epochs=60, threads=1), seed=0,
-    data_source="digits", data_digest="00", code=cmd_sweep.__version__,
+    data_source="digits", data_digest="00", code=code_version([RunConfig()]),
     trial_overrides={"epochs": 20, "train_examples": None},
 )  # fmt: skip
 ODD = dataclasses.replace(
@@ -222,18 +223,3 @@ def test_a_group_is_named_after_its_backbones_in_any_order() -> None:
     many = [dataclasses.replace(plan, base=dataclasses.replace(plan.base, backbone=f"m:{n}" * 9))
             for n, plan in enumerate(plans)]  # fmt: skip
     assert str(named_members(many, None)[0].group).startswith("2-backbones-digits-")
-
-
-def test_the_default_name_of_a_single_sweep_is_as_ever() -> None:
-    request = cmd_sweep.Request(
-        trials=1, name=None, search=(), trial_epochs=None, trial_examples=None, final_seeds=3,
-        sampler="tpe", pruner="median", workers=None, report=False,
-    )  # fmt: skip
-    plan = cmd_sweep._plan(PLAIN.base, request, DEFAULT_SPACE, "digits", "00")
-    values = plan.to_json() | {"name": "unnamed"}
-    assert set(values) == {
-        "name", "base", "space", "seed", "data_source", "data_digest", "code",
-        "trial_overrides", "final_overrides", "finals", "objectives", "sampler", "pruner",
-        "lookahead", "oom_backoff", "version",
-    }  # fmt: skip
-    assert plan.name == f"notebook-cnn-digits-{digest_of(values)[:6]}"

@@ -52,7 +52,7 @@ def hear(pool, count=1, limit_s=20.0):
     return reports
 
 
-def serve(pool, *, go_on=True):
+def serve(pool, *, verdict="go"):
     """Answer epochs until something else is said; return how many there were, and that."""
     epochs = 0
     while True:
@@ -60,7 +60,7 @@ def serve(pool, *, go_on=True):
         if not isinstance(report, Epoch):
             return epochs, report
         epochs += 1
-        pool.answer(report.slot, go_on=go_on)
+        pool.answer(report.slot, verdict)
 
 
 def alive(pid):
@@ -85,7 +85,7 @@ def test_a_verdict_stops_the_run(make_pool, tmp_path):
     pool = make_pool()
     hear(pool)
     pool.submit(0, job(tmp_path))
-    assert serve(pool, go_on=False) == (1, Done(slot=0))
+    assert serve(pool, verdict="prune") == (1, Done(slot=0))
     assert Store(tmp_path).read_record("toy-t000").status == "pruned"
 
 
@@ -230,7 +230,7 @@ def test_closing_leaves_no_process(make_pool, tmp_path):
     hear(pool)
     pool.submit(0, job(tmp_path, "hang"))
     assert isinstance(hear(pool)[0], Epoch)
-    pool.answer(0, go_on=True)
+    pool.answer(0, "go")
     pool.close()
     (pid,) = toy.pids(Store(tmp_path))
     assert not alive(pid)

@@ -384,6 +384,23 @@ def test_an_interrupted_run_goes_on_to_the_same_record(
     assert {path.name for path in store.run_dir("r").iterdir()} == {*record.files, RECORD_FILE}
 
 
+@pytest.mark.parametrize("changes", [{}, {"epochs": 9, "patience": 2, "learning_rate": 3e-2}])
+def test_a_run_that_is_asked_to_stop_after_an_epoch_loses_nothing(
+    store: Store, changes: dict[str, Any]
+) -> None:
+    def stop(point: EpochPoint) -> bool:
+        if point.epoch == 2:
+            raise InterruptedRun("the time is up")
+        return True
+
+    # None is due after so short a time, but this one was asked for.
+    assert go(store, watch=Watch(epoch=stop), **changes).status == "interrupted"
+    assert checkpoint.last_epoch(store.checkpoint_dir("r")) == 2
+    record, whole = go(store, **changes), go(store, "whole", **changes)
+    assert record.resumed_after == (2,)
+    assert timeless(record) == timeless(whole) | {"resumed_after": [2]}
+
+
 @pytest.mark.usefixtures("at_once")
 def test_times_of_a_run_that_goes_on_are_those_of_all_attempts(store: Store) -> None:
     first = go(store, watch=until(3))

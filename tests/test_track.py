@@ -22,9 +22,9 @@ from harness.errors import TrackingError
 from harness.liveness import Owner, is_alive
 from harness.mlflow_client import open_client
 from harness.record import Measure, RunRecord
+from harness.sent_notes import SENT_FILE
 from harness.store import Store
 from harness.track import Tracker
-from harness.track_sync import SENT_FILE
 
 if TYPE_CHECKING:  # importing MLflow is left to `harness.mlflow_client`: its settings come first
     from mlflow.entities import Run

@@ -1,13 +1,14 @@
 """A sweep of the toy as a program that can be killed: `python tests/toy_sweep.py OUT WISH`.
 
-WISH is a JSON object with total, workers, delay_s and, if wanted, attempts; with backbones it is a
-group of sweeps.
+WISH is a JSON object with total, workers, delay_s and, if wanted, name, attempts and max_s; with
+backbones it is a group of sweeps.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,8 @@ def sweep(
     of_toy, of_pool = ("delay_s", "faults", "leak_mib"), ("silence_s", "least_s", "growth_mib")
     extra = {name: options.pop(name) for name in of_toy if name in options}
     limits = {name: options.pop(name) for name in of_pool if name in options}
+    if "max_s" in options:
+        options["deadline_s"] = time.monotonic() + options.pop("max_s")
     start_pool = partial(
         LocalPool, execute="toy:execute", log_dir=store.sweep_dir(plan.name), **limits
     )
@@ -80,7 +83,7 @@ def main() -> None:
         if backbones:
             outcome = sweep_all(store, toy_members(*backbones), **wish)[0]
         else:
-            outcome = sweep(store, toy_plan(), **wish)
+            outcome = sweep(store, toy_plan(name=wish.pop("name", "toy")), **wish)
     except BenchError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(error.exit_code)
