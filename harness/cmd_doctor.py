@@ -143,15 +143,17 @@ def _print_health(store: Store, uri: str, experiment: str, data_dir: Path | None
 
 
 def _sweeps(store: Store) -> Iterator[Finding]:
-    """Yield a finding for each sweep whose table cannot be read."""
+    """Yield a finding for each sweep or group that cannot be read."""
     from harness.health import Finding
+    from sweeps.group import read_group
     from sweeps.study import load_table
 
     folder = store.root / "sweeps"
     names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     for name in names:
         try:
-            load_table(store, name)
+            if read_group(store.sweep_dir(name)) is None:
+                load_table(store, name)
         except BenchError as error:
             yield Finding(what=f"sweep {name}", text=str(error), ok=False)
     if names:

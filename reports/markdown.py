@@ -177,7 +177,7 @@ def _searched(row: Contender) -> str:
 
 def _interval_note(board: Table) -> str:
     ranked = "Ranked by score on the test split. In brackets: 95 % interval of the mean over what "
-    parts = [f"{ranked}the last column names."]
+    parts = [f"{ranked}the column `varied` names."]
     if any(len(row.seeds) > 1 for row in board.contenders):
         parts.append("Several seeds: Student's t over seeds, on the same test images.")
     if any(len(row.seeds) == 1 for row in board.contenders):

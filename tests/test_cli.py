@@ -24,6 +24,7 @@ from sweeps.sampler import PrunerName, SamplerName
 BENCH = "from harness.cli import main; main()"
 RUN = "run --dataset digits"
 SWEEP = "sweep --dataset digits"
+PAIR = f"{SWEEP} --backbone readme-cnn --backbone patch-s"
 
 
 @pytest.fixture
@@ -116,6 +117,7 @@ BAD = [
     (f"{SWEEP} --trial-examples 5000", 2, "--trial-examples must be 10"),
     (f"{SWEEP} --trial-examples 20", 2, "must not exceed the 20 training examples"),
     (f"{SWEEP} --final-seeds -1", 2, "--final-seeds must be at least 0"),
+    (f"{SWEEP} --top 0", 2, "--top must be at least 1"),
     (f"{SWEEP} --workers 0", 2, "--workers must be at least 1"),
     (f"{SWEEP} --workers 5", 2, "--workers must be at most 4"),
     ("data preview --dataset digits --epoch 0", 2, "--epoch must be at least 1"),
@@ -167,6 +169,15 @@ BAD = [
         "must search something",
     ),
     (f"{SWEEP} --name ../x", 2, "name must be"),
+    (f"{SWEEP} --backbone notebok-cnn", 2, "Did you mean 'notebook-cnn'?"),
+    (f"{SWEEP} --backbone readme-cnn --search backbone=a,b", 2, "either searched or fixed"),
+    # Several backbones.
+    (f"{PAIR} --backbone patch-s", 2, "Each --backbone must be named once, but 'patch-s' is"),
+    (f"{PAIR} --search backbone=patch-s,residual-s", 2, "by --search backbone=A,B. Leave one out"),
+    (f"{PAIR} --backbone keras/VGG16 --depth 2", 2, "'readme-cnn' has no `depth` to set"),
+    (f"{SWEEP} --backbone readme-cnn --backbone notebook-cnn --search depth=1,2", 2,
+     "has no `depth` to set"),
+    (f"{PAIR} --name ../x", 2, "name must be"),
     # Data.
     ("run --dataset mnist --data-dir nothere", 1, "does not exist"),
     ("run --dataset mnist --data-dir empty", 1, "empty"),

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from toy_sweep import toy_members
 
 from harness import cli, cmd_doctor
 from harness.devices import STRATEGIES
 from harness.record import Measure
+from sweeps.group import SweepGroup, settle_group
 
 
 @pytest.fixture
@@ -47,6 +49,8 @@ def test_what_keeps_bench_from_working_ends_in_exit_code_1(
 ) -> None:
     (home / "bench-runs" / "sweeps" / "mine").mkdir(parents=True)
     (home / "bench-runs" / "sweeps" / "mine" / "sweep.json").write_text("{")
+    group = SweepGroup.of(toy_members("readme-cnn", "patch-s", name="sound"))
+    settle_group(group, home / "bench-runs" / "sweeps" / "sound")
     code, said, error = doctor("--data-dir nowhere", capsys)
     assert code == 1
     assert "The data folder must hold MNIST, but" in said
