@@ -167,6 +167,48 @@ def test_a_run_is_all_in_mlflow(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_two_backbones_are_searched_alike_and_reported_together(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        BACKBONE + "\ndef narrow(image_shape):\n    return tiny(image_shape)\n"
+    )
+    line = (
+        "sweep --dataset digits --backbone mine:tiny --backbone mine:narrow --name g --trials 2 "
+        "--trial-epochs 2 --epochs 3 --train-examples 256 --final-seeds 2 --workers 2"
+    )
+    said = bench(line, tmp_path)
+    out = tmp_path / "bench-runs"
+    assert (
+        "2 trials for each of mine:tiny, mine:narrow, each trial of at most 512 training" in said
+    )
+    assert "[re-run 2/2] g.mine-tiny-t00" in said
+    for backbone in ("mine:tiny", "mine:narrow"):
+        assert re.search(rf"^{backbone} +\d +0\.\d+ ( +0\.\d+ ± 0\.\d+){{2}}", said, re.MULTILINE)
+        assert f"best of {backbone}, trial" in said
+    # The two nets are the same: so are the tables of two searches that know nothing of each other.
+    assert table(out, "g.mine-tiny") == table(out, "g.mine-narrow")
+    keys = {run.data.tags["bench.run_id"]: run for run in tracked(out)}
+    group = keys["sweep:g"]
+    assert not running(out)
+    assert group.data.metrics["trials_finished"] == 4
+    assert group.data.metrics["examples_granted"] == 2 * 2 * 512
+    for name in ("sweep:g.mine-tiny", "sweep:g.mine-narrow"):
+        assert keys[name].data.tags["mlflow.parentRunId"] == group.info.run_id
+        assert "optimism_gap" in keys[name].data.metrics
+    report = (out / "reports/g/report.md").read_text()
+    assert report.count("no. 1 of 2 trials x 2 epochs x 256 examples") == 2
+    assert report.count("1,024 granted (2 trials x 2 epochs x 256)") == 2
+    assert "bench sweep --trials 2 --name g --backbone mine:narrow --backbone mine:tiny" in report
+    code, _, errors = Process(f"{line} --backbone readme-cnn", tmp_path).end()
+    assert code == 2
+    assert re.fullmatch(
+        r"Error: Group 'g' must go on as it began, with the backbones [^\n]+\n", errors
+    )
+    assert "nothing was left to do" in bench(line, tmp_path)
+    status = bench("status g", tmp_path)
+    assert "g: group of g.mine-tiny, g.mine-narrow" in status
+    assert "g.mine-narrow: not running; 2 finished" in status
+
+
 def test_the_same_sweep_again_does_nothing_and_a_larger_one_goes_on(swept: Path) -> None:
     out = swept / "bench-runs"
     before, runs = table(out), len(tracked(out))
