@@ -156,7 +156,7 @@ def test_text_that_is_no_record(text: str, words: str) -> None:
     ("changes", "words"),
     [
         ({"status": "done"}, "status must be one of finished, failed, pruned, interrupted"),
-        ({"role": "boss"}, "role must be one of run, trial, final, got 'boss'"),
+        ({"role": "boss"}, "role must be one of run, trial, final, rerun, got 'boss'"),
         ({"config": {"epochs": -1}}, "`epochs` must be at least 1"),
         ({"config": {"lr": 1}}, "Unknown configuration field 'lr'"),
         ({"measures": []}, "not a run record"),
