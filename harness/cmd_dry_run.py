@@ -99,7 +99,7 @@ def _runs(config: RunConfig, count: int, *, n_train: int, n_validation: int) -> 
 
 def _print(rows: Iterator[tuple[str, str]]) -> None:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, min_width=len("objective"))
     table.add_column(overflow="fold")
     for title, text in rows:
         table.add_row(title, Text(text))
