@@ -54,7 +54,7 @@ def dry_run(
     if done >= total and not finals_left:
         note("nothing is left to do, so the command would end at once")
         return
-    networks = _networks(probes)
+    networks, workers = _networks(probes), min(workers, max(total - done, finals_left))
     with waiting("measuring steps in processes of their own ..."):
         paces = measure(
             networks, [worker_environment(plan.base, slot) for slot in range(workers)], data_dir
