@@ -53,20 +53,24 @@ def dry_run(
     todo = [_left(plan, total, top, store) for plan in plans]
     for plan, left in zip(plans, todo, strict=True):
         _print(_plan_lines(plan, total, top, workers, left.done, data, store, uri))
-    if not any(left.anything for left in todo):
+    if not any(left.most for left in todo):
         note("nothing is left to do, so the command would end at once")
         return
     forecasts = []
     for plan, left in zip(plans, todo, strict=True):
+        if not left.most:
+            continue
         if len(plans) > 1:
             console.print(Text(plan.base.backbone, style="bold"))
+        crew = min(workers, left.most)
         with waiting("measuring steps in processes of their own ..."):
             paces = measure(
-                _networks(plan), [worker_environment(plan.base, slot) for slot in range(workers)],
+                _networks(plan),
+                [worker_environment(plan.base, s) for s in range(crew)],
                 data_dir,
-            )  # fmt: skip
-        forecasts.append(_forecast(plan, left, paces, workers, data))
-        _print(_forecast_lines(forecasts[-1], paces, workers, plan, trials_left=left.trials > 0))
+            )
+        forecasts.append(_forecast(plan, left, paces, crew, data))
+        _print(_forecast_lines(forecasts[-1], paces, crew, plan, trials_left=left.trials > 0))
     if len(plans) > 1:
         # Members share the workers, and a command starts once.
         start_s = sum(each.start_s for each in forecasts[1:])
@@ -88,8 +92,9 @@ class _Left:
     reruns: int
 
     @property
-    def anything(self) -> bool:
-        return bool(self.trials or self.finals or self.reruns)
+    def most(self) -> int:
+        """Return how many may train at once; 0 if nothing is left."""
+        return max(self.trials, self.finals + self.reruns)
 
 
 def _left(plan: SweepPlan, total: int, top: int, store: Store) -> _Left:
@@ -136,7 +141,7 @@ def _runs(config: RunConfig, count: int, *, n_train: int, n_validation: int) -> 
 
 def _print(rows: Iterator[tuple[str, str]]) -> None:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, min_width=len("objective"))
     table.add_column(overflow="fold")
     for title, text in rows:
         table.add_row(title, Text(text))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from harness.pace import Paces
 
-USUAL_SHARE = {"none": 1.0, "median": 0.7, "percentile": 0.55}
+USUAL_SHARE = {"none": 1.0, "median": 0.7, "percentile": 0.55, "hyperband": 0.65}
 """Share of the epochs that pruners leave: means over simulated sweeps of 50 trials."""
 
 UNPRUNED = 8

@@ -23,6 +23,11 @@ PLAN_FILE = "sweep.json"
 PLAN_VERSION = 2
 """1: one `objective`. 2: `objectives`, a list."""
 
+_ANOTHER_RELEASE = (
+    "If another release of bench wrote it, use that one, or start another sweep with --new or "
+    "--name."
+)
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 Override = str | int | float | bool | None
@@ -218,24 +223,30 @@ class SweepPlan:
         if values.get("version") not in {1, PLAN_VERSION}:
             raise StoreError(
                 f"A sweep's description must have version 1 or {PLAN_VERSION}, "
-                f"got {values.get('version')!r}. Another release of bench wrote it: use that one, "
-                "or start another sweep with --name or --new."
+                f"got {values.get('version')!r}. {_ANOTHER_RELEASE}"
             )
         parsed = {name: value for name, value in values.items() if name != "version"}
+        if values["version"] == 1:
+            parsed["objectives"] = [parsed.pop("objective", "score")]
+        unknown = sorted(set(parsed) - {item.name for item in dataclasses.fields(cls)})
+        if unknown:
+            raise StoreError(
+                f"A sweep's description must hold what this release of bench knows, but has "
+                f"{unknown[0]!r}. {_ANOTHER_RELEASE}"
+            )
         try:
             parsed["base"] = RunConfig.from_json(values["base"])
             parsed["space"] = SearchSpace.from_json(values["space"])
-            if values["version"] == 1:
-                parsed["objectives"] = [parsed.pop("objective")]
             parsed["objectives"] = tuple(parsed["objectives"])
             return cls(**parsed)
         except KeyError as error:
-            raise StoreError(f"A sweep's description must have {error}, but has not.") from error
-        except (TypeError, UsageError) as error:
             raise StoreError(
-                f"A sweep's description must be one that this release of bench knows, but: "
-                f"{str(error).rstrip('.')}. Use the release that wrote it, or start another sweep "
-                "with --name or --new."
+                f"A sweep's description must hold {error}, but does not. {_ANOTHER_RELEASE}"
+            ) from error
+        except (TypeError, UsageError) as error:
+            reason = str(error).rstrip(".")
+            raise StoreError(
+                f"This is no description of a sweep: {reason}. {_ANOTHER_RELEASE}"
             ) from error
 
 

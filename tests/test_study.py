@@ -272,6 +272,38 @@ def test_trials_never_open_the_test_split_and_finals_do():
     assert len({PLAN.base.seed, *(config.seed for config in finals)}) == 4
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"version": 99}, r"must have version \d+, got 99\. If another release"),
+        ({"lookbehind": 4}, r"but has 'lookbehind'\. If another release"),
+        ({"base": None}, r"must hold 'base', but does not\. If another release"),
+        ({"lookahead": 0}, r"no description of a sweep: The lookahead must .+ got 0\. If another"),
+        ({"seed": []}, r"no description of a sweep: The seed .+ got \[\]\. If another release"),
+    ],
+)
+def test_a_plan_of_another_release_is_told_in_one_line(tmp_path, change, words):
+    values = {**PLAN.to_json(), **change}
+    values = {name: value for name, value in values.items() if value is not None}
+    (tmp_path / "sweep.json").write_text(json.dumps(values))
+    with pytest.raises(StoreError, match=words) as error:
+        settle_plan(PLAN, tmp_path)
+    assert ".." not in str(error.value)
+    assert "\n" not in str(error.value)
+    assert str(error.value).endswith("or start another sweep with --new or --name.")
+
+
+def test_other_code_is_refused_with_the_way_back(tmp_path):
+    settle_plan(toy_plan(code="0.1.0+11111111"), tmp_path)
+    with pytest.raises(SweepError) as error:
+        settle_plan(toy_plan(code="0.1.0+22222222"), tmp_path)
+    assert str(error.value) == (
+        "Sweep 'toy' must go on as it began, but now `code` is '0.1.0+22222222' (was "
+        "'0.1.0+11111111'). Give the original value (of `code`: that release or checkout of bench "
+        "and its plug-ins), or start another sweep with --new or --name."
+    )
+
+
 @pytest.mark.parametrize("text", ["{", "[]", '{"version": 99}', '{"version": 1}'])
 def test_a_damaged_plan_is_named(tmp_path, text):
     (tmp_path / "sweep.json").write_text(text)
