@@ -6,7 +6,7 @@ Layout below the output folder (default `bench-runs`):
     runs/<run_id>/            record.json, predictions-<split>.npz, examples.npz, pictures
     runs/<run_id>/sent.json   which tracking stores have it (written by `harness.track`)
     runs/<run_id>/checkpoint/ while it trains, and after a kill (written by `harness.checkpoint`)
-    sweeps/<name>/            sweep.json, journal.log, progress.json, lock; group.json, lock of a group
+    sweeps/<name>/            sweep.json, journal.log, progress.json, lock; of a group group.json
     reports/<name>/           report.md and its pictures
     certificates/<name>.json  whether strategies train the same network
 """
