@@ -15,7 +15,9 @@ from harness.errors import StoreError, SweepError, UsageError, unknown_name
 from harness.record import METRICS, QUALITY, Role
 from harness.store import write_atomically
 from sweeps.axes import Value
-from sweeps.sampler import Direction, PrunerName, SamplerName
+from sweeps.pruners import PrunerName
+from sweeps.sampler import Direction
+from sweeps.samplers import SamplerName
 from sweeps.space import DEFAULT_SPACE, SearchSpace
 
 PLAN_FILE = "sweep.json"

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -22,25 +21,16 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.exceptions import ExperimentalWarning
-from optuna.pruners import BasePruner, MedianPruner, NopPruner, PercentilePruner
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState
 
 from harness.config import MAX_SEED
 from sweeps.axes import Value
+from sweeps.pruners import PrunerName, make_pruner
+from sweeps.samplers import SamplerName, make_sampler
 from sweeps.space import Params, SearchSpace
 
-SamplerName = Literal["tpe", "random"]
-PrunerName = Literal["median", "percentile", "none"]
 Direction = Literal["maximize", "minimize"]
 TrialStatus = Literal["running", "finished", "pruned", "failed"]
-
-STARTUP_TRIALS = 5
-"""Trials that must have finished before the first is stopped early (Optuna's own default)."""
-
-PERCENTILE = 33.0
-"""The percentile pruner keeps this best share, in percent, at each epoch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +100,9 @@ def propose(
 ) -> Params:
     """Return the params of trial `number`; equal arguments give equal params."""
     by_group = space.shared() != space.names()
-    study = _study(direction, sampler=_sampler(sampler, _seed(seed, number), by_group=by_group))
+    study = _study(
+        direction, sampler=make_sampler(sampler, _seed(seed, number), by_group=by_group)
+    )
     _add(study, guide.seen, space)
     # Seen as running, they keep the sampler from proposing the same place again (constant liar).
     for params in guide.unseen:
@@ -142,7 +134,7 @@ class Judge:
         direction: Direction,
     ) -> None:
         self._epochs = epochs
-        study = _study(direction, pruner=_pruner(pruner, epochs))
+        study = _study(direction, pruner=make_pruner(pruner, epochs))
         _add(study, guide.seen, space)
         self._trial = study.ask()
 
@@ -155,16 +147,6 @@ class Judge:
         return epoch >= self._epochs or not self._trial.should_prune()
 
 
-def warmup_epochs(epochs: int) -> int:
-    """Return how many epochs no trial of that length is stopped.
-
-    A third of the trial, but at least two: until a network has left chance level its curve says
-    nothing of its end. On `digits` half of the finished trials of 20 epochs did so (validation
-    accuracy of 0.2 or more) after epoch 9, the first after epoch 5.
-    """
-    return max(2, math.ceil(epochs / 3))
-
-
 def curve_of(points: Iterable[tuple[int, float | None]]) -> tuple[tuple[int, float], ...]:
     """Return the points with a finite value, in order of epochs."""
     return tuple(sorted((e, v) for e, v in points if v is not None and math.isfinite(v)))
@@ -173,33 +155,6 @@ def curve_of(points: Iterable[tuple[int, float | None]]) -> tuple[tuple[int, flo
 def _seed(seed: int, number: int) -> int:
     text = hashlib.sha256(f"trial {number} of sweep seed {seed}".encode()).digest()
     return int.from_bytes(text[:4], "big") & MAX_SEED
-
-
-def _sampler(name: SamplerName, seed: int, *, by_group: bool) -> BaseSampler:
-    match name:
-        case "tpe" if by_group:
-            # Fields that only some trials have are modelled together, by those trials; else each
-            # of them would be drawn as if it had nothing to do with the others.
-            with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
-                return TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
-        case "tpe":
-            return TPESampler(seed=seed)
-        case "random":
-            return RandomSampler(seed=seed)
-
-
-def _pruner(name: PrunerName, epochs: int) -> BasePruner:
-    # Optuna judges from step `n_warmup_steps` on; ours count from 1.
-    first_judged = warmup_epochs(epochs) + 1
-    match name:
-        case "median":
-            return MedianPruner(n_startup_trials=STARTUP_TRIALS, n_warmup_steps=first_judged)
-        case "percentile":
-            return PercentilePruner(
-                PERCENTILE, n_startup_trials=STARTUP_TRIALS, n_warmup_steps=first_judged
-            )
-        case "none":
-            return NopPruner()
 
 
 def _study(direction: Direction, **parts: Any) -> optuna.Study:

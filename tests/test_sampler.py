@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sweeps.axes import Choice, Range
-from sweeps.sampler import Guide, Judge, TrialRow, guide, propose, warmup_epochs
+from sweeps.pruners import warmup_epochs
+from sweeps.sampler import Guide, Judge, TrialRow, guide, propose
 from sweeps.space import DEFAULT_SPACE, SearchSpace
 
 SPACE = SearchSpace(
