@@ -195,7 +195,7 @@ def sweep(context: click.Context, /, **values: Any) -> None:
         trials=values["trials"], name=values["name"], search=tuple(values["search"]),
         trial_epochs=values["trial_epochs"], trial_examples=values["trial_examples"],
         final_seeds=values["final_seeds"], sampler=values["sampler"], pruner=values["pruner"],
-        workers=values["workers"], report=values["report"],
+        lookahead=values["lookahead"], workers=values["workers"], report=values["report"],
     )  # fmt: skip
     cmd_sweep.sweep(config, request, chosen=given(context), **_places(values))
 

@@ -6,6 +6,7 @@ import dataclasses
 import shlex
 
 from harness.config import RunConfig, knobs
+from harness.sweep_options import LOOKAHEAD
 from reports.commands import run_command
 from sweeps.plan import SweepPlan
 from sweeps.sampler import TrialRow
@@ -33,7 +34,7 @@ def sweep_command(plan: SweepPlan, trials: int) -> str:
             words += ["--search", axis_text(axis)]
     for name, value, usual in (
         ("final-seeds", plan.finals, 3), ("sampler", plan.sampler, "tpe"),
-        ("pruner", plan.pruner, "median"),
+        ("pruner", plan.pruner, "percentile"), ("lookahead", plan.lookahead, LOOKAHEAD),
     ):  # fmt: skip
         if value != usual:
             words += [f"--{name}", str(value)]

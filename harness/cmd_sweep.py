@@ -27,13 +27,13 @@ from harness.record import EpochPoint, RunRecord
 from harness.schedule import check_warmup
 from harness.store import Store
 from harness.sweep_display import SweepDisplay, trial_table
-from harness.sweep_options import LOOKAHEAD
 from harness.tracking_uri import resolve_uri
 from sweeps.axes import Axis
 from sweeps.coordinator import run_sweep
 from sweeps.listeners import SweepEnd, SweepOutcome
 from sweeps.plan import SweepPlan, Task, read_plan, settle_plan
-from sweeps.search_text import parse_axis
+from sweeps.samplers import SamplerName, check_space, most_trials
+from sweeps.search_file import read_search
 from sweeps.space import DEFAULT_SPACE, SearchSpace
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ class Request:
     final_seeds: int
     sampler: str
     pruner: str
+    lookahead: int
     workers: int | None
     report: bool
 
@@ -85,6 +86,7 @@ def sweep(
     store = Store(out)
     uri = resolve_uri(tracking_uri, store.root)
     space = _space(request.search, chosen)
+    request = _sized(request, space, chosen)
     for params in space.probes():
         _check_trial(space.apply(config, params))
     store.check_writable()
@@ -143,7 +145,7 @@ def _search(
     extra: Mapping[str, Any],
 ) -> SweepOutcome:  # fmt: skip
     """Run what is left of the sweep, shown as it goes."""
-    workers = count_workers(request.workers, plan.base)
+    workers = count_workers(request.workers, plan.base, plan.lookahead)
     note(f"sweep {plan.name}: {request.trials} trials, {workers} at once, in {store.root}")
     with tracker:
         with SweepDisplay(plan, request.trials, n_train=n_train) as display:
@@ -168,7 +170,7 @@ def _space(search: tuple[str, ...], chosen: Collection[str]) -> SearchSpace:
     The order is that in which `RunConfig` declares the fields: an option typed earlier or later
     must not change what is drawn.
     """
-    asked = tuple(parse_axis(text) for text in search)
+    asked = tuple(axis for text in search for axis in read_search(text))
     names = [axis.name for axis in asked]
     both = sorted(set(names) & set(chosen))
     if both:
@@ -185,6 +187,28 @@ def _space(search: tuple[str, ...], chosen: Collection[str]) -> SearchSpace:
     order = list(knobs())
     axes = sorted([*asked, *kept], key=lambda axis: order.index(axis.name))
     return SearchSpace(axes=tuple(_conditional(axis, asked) for axis in axes))
+
+
+def _sized(request: Request, space: SearchSpace, chosen: Collection[str]) -> Request:
+    """Return the request with as many trials as there are, if that is known.
+
+    Raises:
+        UsageError: the sampler cannot search the space, or has fewer trials than were asked for.
+    """
+    sampler: SamplerName = request.sampler  # type: ignore[assignment]  # the options check it
+    check_space(sampler, space)
+    most = most_trials(sampler, space)
+    if most is None:
+        return request
+    if "trials" not in chosen:
+        note(f"--sampler {sampler}: the values to try make {most:,} combinations, all are taken")
+        return dataclasses.replace(request, trials=most)
+    if request.trials > most:
+        raise UsageError(
+            f"--trials must be at most {most}, got {request.trials}: so many combinations do the "
+            f"values make, and --sampler {sampler} takes each once. Leave it out for all of them."
+        )
+    return request
 
 
 def _conditional(axis: Axis, asked: Collection[Axis]) -> Axis:
@@ -221,7 +245,7 @@ def _plan(
         finals=request.final_seeds,
         sampler=request.sampler,  # type: ignore[arg-type]  # the plan checks it
         pruner=request.pruner,  # type: ignore[arg-type]  # the plan checks it
-        lookahead=LOOKAHEAD,
+        lookahead=request.lookahead,
     )
     if request.name:
         return plan

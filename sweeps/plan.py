@@ -17,7 +17,7 @@ from harness.store import write_atomically
 from sweeps.axes import Value
 from sweeps.pruners import PrunerName
 from sweeps.sampler import Direction
-from sweeps.samplers import SamplerName
+from sweeps.samplers import SamplerName, check_space
 from sweeps.space import DEFAULT_SPACE, SearchSpace
 
 PLAN_FILE = "sweep.json"
@@ -76,7 +76,7 @@ class SweepPlan:
     finals: int = 3
     objective: str = "score"
     sampler: SamplerName = "tpe"
-    pruner: PrunerName = "median"
+    pruner: PrunerName = "percentile"
     lookahead: int = 4
 
     def __post_init__(self) -> None:
@@ -91,6 +91,7 @@ class SweepPlan:
         _check_whole("seed of the sweep", self.seed, 0, MAX_SEED)
         _check_whole("number of finals", self.finals, 0, 1000)
         _check_whole("lookahead", self.lookahead, 1, 1000)
+        check_space(self.sampler, self.space)
         for overrides in (self.trial_overrides, self.final_overrides):
             taken = sorted(set(overrides) & {*self.space.names(), "seed", "evaluate_test"})
             if taken:

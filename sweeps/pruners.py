@@ -7,7 +7,9 @@ from typing import Literal
 
 from optuna.pruners import BasePruner, MedianPruner, NopPruner, PercentilePruner
 
-PrunerName = Literal["median", "percentile", "none"]
+from sweeps.hyperband import Halving, bracket_of, rungs
+
+PrunerName = Literal["percentile", "median", "hyperband", "none"]
 
 STARTUP_TRIALS = 5
 """Trials that must have finished before the first is stopped early (Optuna's own default)."""
@@ -26,16 +28,32 @@ def warmup_epochs(epochs: int) -> int:
     return max(2, math.ceil(epochs / 3))
 
 
-def make_pruner(name: PrunerName, epochs: int) -> BasePruner:
-    """Return a fresh pruner for trials of so many epochs."""
-    # Optuna judges from step `n_warmup_steps` on; ours count from 1.
-    first_judged = warmup_epochs(epochs) + 1
+def bracket(name: PrunerName, number: int, epochs: int) -> int:
+    """Return which trials a trial is compared with: those of an equal bracket."""
+    return bracket_of(number, _first_judged(epochs), epochs) if name == "hyperband" else 0
+
+
+def make_pruner(name: PrunerName, epochs: int, bracket: int = 0) -> BasePruner:
+    """Return a fresh pruner for trials of so many epochs.
+
+    Args:
+        name: of the pruner.
+        epochs: of a trial.
+        bracket: of the trial, as the function of that name says.
+    """
+    first = _first_judged(epochs)
     match name:
-        case "median":
-            return MedianPruner(n_startup_trials=STARTUP_TRIALS, n_warmup_steps=first_judged)
         case "percentile":
             return PercentilePruner(
-                PERCENTILE, n_startup_trials=STARTUP_TRIALS, n_warmup_steps=first_judged
+                PERCENTILE, n_startup_trials=STARTUP_TRIALS, n_warmup_steps=first
             )
+        case "median":
+            return MedianPruner(n_startup_trials=STARTUP_TRIALS, n_warmup_steps=first)
+        case "hyperband":
+            return Halving(rungs(first, epochs, bracket))
         case "none":
             return NopPruner()
+
+
+def _first_judged(epochs: int) -> int:
+    return warmup_epochs(epochs) + 1

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import optuna
@@ -21,12 +21,16 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
+from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 
 from harness.config import MAX_SEED
 from sweeps.axes import Value
-from sweeps.pruners import PrunerName, make_pruner
+from sweeps.evolution import Tried, evolved_point
+from sweeps.grid import grid_point
+from sweeps.pruners import PrunerName, bracket, make_pruner
 from sweeps.samplers import SamplerName, make_sampler
+from sweeps.sobol import sobol_point
 from sweeps.space import Params, SearchSpace
 
 Direction = Literal["maximize", "minimize"]
@@ -99,10 +103,36 @@ def propose(
     direction: Direction,
 ) -> Params:
     """Return the params of trial `number`; equal arguments give equal params."""
-    by_group = space.shared() != space.names()
-    study = _study(
-        direction, sampler=make_sampler(sampler, _seed(seed, number), by_group=by_group)
-    )
+    match sampler:
+        case "grid":
+            return grid_point(space, seed=seed, number=number)
+        case "qmc":
+            return sobol_point(space, seed=seed, number=number)
+        case "cmaes":
+            tried = [
+                Tried(params=row.params, badness=_badness(row, direction)) for row in guide.seen
+            ]
+            return evolved_point(space, seed=_seed(seed, number), tried=tried)
+        case "tpe" | "random" | "gp":
+            by_group = space.shared() != space.names()
+            chosen = make_sampler(sampler, _seed(seed, number), by_group=by_group)
+            return _asked(chosen, space, _told(sampler, guide), direction)
+
+
+def _told(sampler: SamplerName, guide: Guide) -> Guide:
+    """Return what a sampler of Optuna's is told.
+
+    `gp` takes no notice of pruned trials: it would propose the same hopeless place again, prune it
+    and be no wiser. It is told their last value as if they had finished with it.
+    """
+    if sampler != "gp":
+        return guide
+    return replace(guide, seen=tuple(replace(row, status="finished") for row in guide.seen))
+
+
+def _asked(sampler: BaseSampler, space: SearchSpace, guide: Guide, direction: Direction) -> Params:
+    """Return what a fresh sampler of Optuna's proposes."""
+    study = _study(direction, sampler=sampler)
     _add(study, guide.seen, space)
     # Seen as running, they keep the sampler from proposing the same place again (constant liar).
     for params in guide.unseen:
@@ -113,12 +143,20 @@ def propose(
     return drawn
 
 
+def _badness(row: TrialRow, direction: Direction) -> tuple[float, ...]:
+    """Return what sorts trials as Optuna does: finished, then pruned ones, the late ones first."""
+    sign = -1.0 if direction == "maximize" else 1.0
+    value = math.inf if row.value is None else sign * row.value
+    return (0.0, 0.0, value) if row.status == "finished" else (1.0, -row.epochs, value)
+
+
 class Judge:
     """Decides after each epoch of one trial whether it goes on.
 
     Args:
         pruner: the rule.
         guide: the trials it is compared with.
+        number: of the trial.
         epochs: how many epochs the trial lasts.
         space: what is searched.
         direction: of the objective.
@@ -129,13 +167,16 @@ class Judge:
         pruner: PrunerName,
         guide: Guide,
         *,
+        number: int,
         epochs: int,
         space: SearchSpace,
         direction: Direction,
     ) -> None:
         self._epochs = epochs
-        study = _study(direction, pruner=make_pruner(pruner, epochs))
-        _add(study, guide.seen, space)
+        own = bracket(pruner, number, epochs)
+        study = _study(direction, pruner=make_pruner(pruner, epochs, own))
+        rivals = (row for row in guide.seen if bracket(pruner, row.number, epochs) == own)
+        _add(study, rivals, space)
         self._trial = study.ask()
 
     def goes_on(self, epoch: int, value: float | None) -> bool:

@@ -1,4 +1,4 @@
-"""The samplers by name: Optuna's own, made anew for each question."""
+"""The samplers by name: which spaces suit them, and Optuna's own, made anew for each question."""
 
 from __future__ import annotations
 
@@ -6,12 +6,30 @@ import warnings
 from typing import Literal
 
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 
-SamplerName = Literal["tpe", "random"]
+from sweeps.evolution import check_evolution
+from sweeps.grid import check_grid, grid_size
+from sweeps.space import SearchSpace
+
+OptunaSampler = Literal["tpe", "random", "gp"]
+SamplerName = Literal[OptunaSampler, "qmc", "cmaes", "grid"]
 
 
-def make_sampler(name: SamplerName, seed: int, *, by_group: bool) -> BaseSampler:
+def check_space(name: SamplerName, space: SearchSpace) -> None:
+    """Raise `UsageError` if the sampler cannot search the space; the text names the field."""
+    if name == "grid":
+        check_grid(space)
+    elif name == "cmaes":
+        check_evolution(space)
+
+
+def most_trials(name: SamplerName, space: SearchSpace) -> int | None:
+    """Return how many trials the sampler can propose; None for any number."""
+    return grid_size(space) if name == "grid" else None
+
+
+def make_sampler(name: OptunaSampler, seed: int, *, by_group: bool) -> BaseSampler:
     """Return a fresh sampler.
 
     Args:
@@ -29,3 +47,6 @@ def make_sampler(name: SamplerName, seed: int, *, by_group: bool) -> BaseSampler
             return TPESampler(seed=seed)
         case "random":
             return RandomSampler(seed=seed)
+        case "gp":
+            # Such fields are drawn at random; it would warn of that at every trial.
+            return GPSampler(seed=seed, warn_independent_sampling=False)

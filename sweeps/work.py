@@ -139,7 +139,7 @@ class Trials:
         known = guide(self._rows, task.trial, self._plan.lookahead)
         assert known is not None, "a row exists only after all that it depends on has ended"
         return Judge(
-            self._plan.pruner, known, epochs=task.config.epochs,
+            self._plan.pruner, known, number=task.trial, epochs=task.config.epochs,
             space=self._plan.space, direction=self._plan.direction,
         )  # fmt: skip
 

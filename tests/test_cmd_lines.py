@@ -167,7 +167,7 @@ def test_a_field_is_searched_in_one_way() -> None:
 def test_a_sweep_over_backbones_is_not_named_after_one() -> None:
     request = cmd_sweep.Request(
         trials=1, name=None, search=(), trial_epochs=None, trial_examples=None, final_seeds=0,
-        sampler="tpe", pruner="none", workers=None, report=False,
+        sampler="tpe", pruner="none", lookahead=4, workers=None, report=False,
     )  # fmt: skip
     space = cmd_sweep._space(("backbone=readme-cnn,notebook-cnn",), ())
     plan = cmd_sweep._plan(PLAIN.base, request, space, "digits", "00")

@@ -147,7 +147,7 @@ def test_warm_up_is_a_third_but_two_epochs_at_least(epochs, warmup):
 
 def judge(pruner, rows, *, epochs=6, direction="maximize"):
     return Judge(
-        pruner, Guide(seen=tuple(rows), unseen=()), epochs=epochs,
+        pruner, Guide(seen=tuple(rows), unseen=()), number=len(rows), epochs=epochs,
         space=DEFAULT_SPACE, direction=direction,
     )  # fmt: skip
 
