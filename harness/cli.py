@@ -209,6 +209,7 @@ def sweep(context: click.Context, /, **values: Any) -> None:
         report=values["report"], top=values["top"], fail_fast=values["fail_fast"],
         oom_backoff=values["oom_backoff"], hang_after_s=hang_after_s,
         new=values["new"], dry_run=values["dry_run"], max_time_s=values["max_time_s"],
+        lookahead=values["lookahead"],
     )  # fmt: skip
     cmd_sweep.sweep(configs, request, chosen=given(context), **_places(values))
 

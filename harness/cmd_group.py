@@ -11,35 +11,34 @@ from harness.cmd_naming import wish
 from harness.config import digest_of
 from harness.errors import UsageError
 from harness.store import Store
+from sweeps.axes import Axis
 from sweeps.group import SweepGroup, check_group, member_name, refuse_group
 from sweeps.plan import SweepPlan, read_plan, settle_plan
-from sweeps.search_text import parse_axis
 
 _LONGEST_LIST = 50
 """Letters of backbones that a default name lists; beyond, it says how many there are."""
 
 
-def member_searches(search: Sequence[str], backbones: Sequence[str]) -> list[tuple[str, ...]]:
+def member_searches(asked: Sequence[Axis], backbones: Sequence[str]) -> list[tuple[Axis, ...]]:
     """Return what is searched for each backbone: options of a network only where it has them.
 
     One that no backbone has stays with all, to be refused as it is for a single one.
 
     Args:
-        search: texts of `--search`.
+        asked: what is searched beyond the default.
         backbones: at least two.
 
     Raises:
-        UsageError: a text is malformed, or searches the backbone.
+        UsageError: the backbone is searched.
     """
-    names = {text: parse_axis(text).name for text in search}
-    if "backbone" in names.values():
+    if any(axis.name == "backbone" for axis in asked):
         raise UsageError(
             "Backbones are either compared, by several --backbone with a search each, or "
             "searched as one field that may favour one of them, by --search backbone=A,B. "
             "Leave one out."
         )
     return [
-        tuple(text for text in search if _is_for(names[text], backbone, backbones))
+        tuple(axis for axis in asked if _is_for(axis.name, backbone, backbones))
         for backbone in backbones
     ]
 

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Sequence
 
 from harness.config import RunConfig, knobs
-from harness.sweep_options import OBJECTIVES, PRUNER
+from harness.sweep_options import LOOKAHEAD, OBJECTIVES, PRUNER
 from reports.commands import run_command
 from sweeps.plan import SweepPlan
 from sweeps.sampler import TrialRow
@@ -55,7 +55,7 @@ def sweep_command(
         words.append("--oom-backoff")
     for name, value, usual in (
         ("final-seeds", plan.finals, 3), ("sampler", plan.sampler, "tpe"),
-        ("pruner", plan.pruner, pruner), ("top", top, 1),
+        ("pruner", plan.pruner, pruner), ("lookahead", plan.lookahead, LOOKAHEAD), ("top", top, 1),
     ):  # fmt: skip
         if value != usual:
             words += [f"--{name}", str(value)]

@@ -32,7 +32,7 @@ from harness.record import EpochPoint, RunRecord
 from harness.schedule import check_warmup
 from harness.store import Store
 from harness.sweep_display import SweepDisplay
-from harness.sweep_options import LOOKAHEAD, OBJECTIVES, PRUNER
+from harness.sweep_options import OBJECTIVES, PRUNER
 from harness.tracking_uri import resolve_uri
 from sweeps.axes import Axis
 from sweeps.coordinator import run_sweeps
@@ -41,7 +41,8 @@ from sweeps.group import SweepGroup
 from sweeps.listeners import SweepEnd, SweepOutcome
 from sweeps.objectives import TIMED, objectives_of
 from sweeps.plan import SweepPlan, Task, check_pruner
-from sweeps.search_text import parse_axis
+from sweeps.samplers import SamplerName, check_space, most_trials
+from sweeps.search_file import read_search
 from sweeps.space import DEFAULT_SPACE, SearchSpace
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Request:
     objectives: tuple[str, ...] = ()
     sampler: str
     pruner: str | None
+    lookahead: int
     workers: int | None
     report: bool
     top: int = 1
@@ -107,6 +109,7 @@ def sweep(
     if timed:
         note(f"`{timed[0]}` is a time: another sweep of the same seed will not give this table")
     spaces = _spaces(configs, request.search, chosen)
+    request = _sized(request, spaces, chosen)
     for config, space in zip(configs, spaces, strict=True):
         objectives_of(request.objectives or OBJECTIVES, searched=space.names())
         for params in space.probes():
@@ -128,7 +131,7 @@ def sweep(
     probes = [plan.trial_task(0, p).config for plan in plans for p in plan.space.probes()]
     _check_steps(probes, data.n_train)
     check_before_trials(probes)
-    workers = count_workers(request.workers, plans[0].base)
+    workers = count_workers(request.workers, plans[0].base, request.lookahead)
     if request.dry_run:
         dry_run(
             plans, total=request.trials, workers=workers, top=request.top, store=store, data=data,
@@ -233,20 +236,20 @@ def _spaces(
     configs: Sequence[RunConfig], search: tuple[str, ...], chosen: Collection[str]
 ) -> list[SearchSpace]:
     """Return what is searched for each backbone."""
+    asked = tuple(axis for text in search for axis in read_search(text))
     if len(configs) == 1:
         fixed = {"backbone" if name == "backbones" else name for name in chosen}
-        return [_space(search, fixed)]
+        return [_space(asked, fixed)]
     backbones = [config.backbone for config in configs]
-    return [_space(texts, chosen) for texts in member_searches(search, backbones)]
+    return [_space(axes, chosen) for axes in member_searches(asked, backbones)]
 
 
-def _space(search: tuple[str, ...], chosen: Collection[str]) -> SearchSpace:
+def _space(asked: Sequence[Axis], chosen: Collection[str]) -> SearchSpace:
     """Return the default space with what was asked for, without what the user fixed.
 
     The order is that in which `RunConfig` declares the fields: an option typed earlier or later
     must not change what is drawn.
     """
-    asked = tuple(parse_axis(text) for text in search)
     names = [axis.name for axis in asked]
     both = sorted(set(names) & set(chosen))
     if both:
@@ -263,6 +266,36 @@ def _space(search: tuple[str, ...], chosen: Collection[str]) -> SearchSpace:
     order = list(knobs())
     axes = sorted([*asked, *kept], key=lambda axis: order.index(axis.name))
     return SearchSpace(axes=tuple(_conditional(axis, asked) for axis in axes))
+
+
+def _sized(request: Request, spaces: Sequence[SearchSpace], chosen: Collection[str]) -> Request:
+    """Return the request with as many trials as there are, if that is known.
+
+    Raises:
+        UsageError: the sampler cannot search a space, or has fewer trials than were asked for.
+    """
+    sampler: SamplerName = request.sampler  # type: ignore[assignment]  # the options check it
+    for space in spaces:
+        check_space(sampler, space)
+    sizes = [size for space in spaces if (size := most_trials(sampler, space)) is not None]
+    if not sizes:
+        return request
+    most = min(sizes)
+    if max(sizes) > most:
+        raise UsageError(
+            f"--sampler {sampler} must have as many combinations to try for each backbone, so "
+            f"that budgets are equal, but has {' and '.join(map(str, sizes))}. Search the same "
+            "fields of all."
+        )
+    if "trials" not in chosen:
+        note(f"--sampler {sampler}: the values to try make {most:,} combinations, all are taken")
+        return dataclasses.replace(request, trials=most)
+    if request.trials > most:
+        raise UsageError(
+            f"--trials must be at most {most}, got {request.trials}: so many combinations do the "
+            f"values make, and --sampler {sampler} takes each once. Leave it out for all of them."
+        )
+    return request
 
 
 def _conditional(axis: Axis, asked: Collection[Axis]) -> Axis:
@@ -301,7 +334,7 @@ def _plan(
         objectives=objectives,
         sampler=request.sampler,  # type: ignore[arg-type]  # the plan checks it
         pruner=_pruner(request),  # type: ignore[arg-type]  # the plan checks it
-        lookahead=LOOKAHEAD,
+        lookahead=request.lookahead,
         oom_backoff=request.oom_backoff,
     )
     return plan if request.name else dataclasses.replace(plan, name=default_name(plan))

@@ -15,7 +15,6 @@ from harness.console import waiting
 from harness.devices import parse_devices, uses_tpu
 from harness.errors import DeviceError, PluginError, UsageError
 from harness.machine import cpu_cores
-from harness.sweep_options import LOOKAHEAD
 from sweeps.pool import LocalPool
 
 EXECUTE = "harness.run:work"
@@ -62,15 +61,21 @@ def check_sweepable(asked: int | None, config: RunConfig) -> None:
         )
 
 
-def count_workers(asked: int | None, config: RunConfig) -> int:
-    """Return how many trainings go on at once: as asked, else one per TPU, GPU or core."""
+def count_workers(asked: int | None, config: RunConfig, most: int) -> int:
+    """Return how many trainings go on at once: as asked, else one per TPU, GPU or core.
+
+    Args:
+        asked: for so many, or None.
+        config: says which devices they share.
+        most: that can be busy.
+    """
     if asked is not None:
         return asked
     if uses_tpu(config.strategy, config.devices):
         return 1
     if len(parse_devices(config.devices)) > 1 or config.strategy == "mirrored":
         return 1
-    return min(LOOKAHEAD, _gpus(config) or max(1, cpu_cores() // max(1, config.threads)))
+    return min(most, _gpus(config) or max(1, cpu_cores() // max(1, config.threads)))
 
 
 def check_before_trials(trials: Sequence[RunConfig]) -> None:

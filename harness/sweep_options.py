@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -13,13 +14,16 @@ from harness.errors import UsageError, unknown_name
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-SAMPLERS = ("tpe", "random")
-PRUNERS = ("median", "percentile", "dominance", "none")
+SAMPLERS = ("tpe", "random", "qmc", "cmaes", "gp", "grid")
+PRUNERS = ("percentile", "median", "hyperband", "dominance", "none")
 
 OBJECTIVES = ("score",)
 
-PRUNER = "median"
+PRUNER = "percentile"
 """The default with one objective."""
+
+EXTRAS = {"cmaes": "cmaes", "gp": "torch"}
+"""Packages that a sampler needs beyond those that are always installed."""
 
 LOOKAHEAD = 4
 """Trial i is proposed from the results up to trial i - 4: so at most 4 train at once."""
@@ -30,6 +34,7 @@ LEAST = {
     "trial_examples": 1,
     "final_seeds": 0,
     "top": 1,
+    "lookahead": 1,
     "workers": 1,
 }
 
@@ -45,20 +50,29 @@ def check_sweep_options(values: Mapping[str, Any]) -> None:
     """Check numbers and names before anything slow.
 
     Raises:
-        UsageError: a number is out of range, or there is no such sampler or pruner.
+        UsageError: a number is out of range, there is no such sampler or pruner, or a package
+            that it needs is not installed.
     """
     for name, least in LEAST.items():
         value = values[name]
         if value is not None and value < least:
             raise UsageError(f"--{name.replace('_', '-')} must be at least {least}, got {value}.")
-    if (values["workers"] or 1) > LOOKAHEAD:
+    workers, lookahead = values["workers"] or 1, values["lookahead"]
+    if workers > lookahead:
         raise UsageError(
-            f"--workers must be at most {LOOKAHEAD}, got {values['workers']}: each trial is "
-            f"proposed from all but the last {LOOKAHEAD - 1}, so no more can train at once."
+            f"--workers must be at most {lookahead}, got {workers}: trial i is proposed from the "
+            f"results up to trial i - {lookahead}, so no more can train at once. --lookahead "
+            f"{workers} allows them; that is another sweep, so give another --name or --new."
         )
     for kind, known in (("sampler", SAMPLERS), ("pruner", PRUNERS)):
         if values[kind] is not None and values[kind] not in known:
             raise unknown_name(kind, values[kind], known)
+    package = EXTRAS.get(values["sampler"])
+    if package and importlib.util.find_spec(package) is None:
+        raise UsageError(
+            f"--sampler {values['sampler']} needs the package {package!r}, which is not "
+            "installed. Install it with: pip install 'locbench[samplers]'."
+        )
 
 
 def _max_time_s(
@@ -82,8 +96,9 @@ def _options() -> list[Callable[[Command], Command]]:
             help="Name of the sweep.  [default: made from backbone, data and settings]",
         ),
         click.option(
-            "--search", multiple=True, metavar="FIELD=LOW..HIGH[:log|:STEP]|A,B,C",
-            help="Search this field too, in a range or among these values; may be repeated. "
+            "--search", multiple=True, metavar="FIELD=LOW..HIGH[:log|:STEP]|A,B,C|FILE.toml",
+            help="Search this field too, in a range or among these values, or all that the table "
+            "[search] of a TOML file names; may be repeated. "
             "learning_rate, class_weight and box_weight are searched anyway, on a log scale, "
             "unless fixed by their option. A model of another head, width or depth is compiled "
             "anew, which costs a trial seconds.",
@@ -106,7 +121,9 @@ def _options() -> list[Callable[[Command], Command]]:
         ),
         click.option(
             "--sampler", default="tpe", show_default=True, metavar=f"[{'|'.join(SAMPLERS)}]",
-            help="How configurations are proposed.",
+            help="How configurations are proposed. grid takes every combination of values once, "
+            "all of them unless --trials is given; cmaes takes fields of ordered numbers only; "
+            f"cmaes needs the package {EXTRAS['cmaes']}, gp {EXTRAS['gp']}.",
         ),
         click.option(
             "--objective", "objectives", multiple=True, metavar="MEASURE",
@@ -121,9 +138,13 @@ def _options() -> list[Callable[[Command], Command]]:
             f"[default: {PRUNER}, with several objectives dominance]",
         ),
         click.option(
+            "--lookahead", type=int, default=LOOKAHEAD, show_default=True, metavar="N",
+            help="Propose and judge trial i by the results up to trial i - N, whoever is faster.",
+        ),
+        click.option(
             "--workers", type=int, metavar="N",
             help="Trainings at once; does not change the table.  "
-            f"[default: one per core or GPU, at most {LOOKAHEAD}]",
+            "[default: one per core or GPU, at most --lookahead]",
         ),
         click.option(
             "--fail-fast", is_flag=True,

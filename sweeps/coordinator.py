@@ -33,6 +33,7 @@ from sweeps.plan import SweepPlan, read_plan, settle_plan
 from sweeps.progress import ProgressNotes
 from sweeps.protocol import Pool
 from sweeps.sampler import TrialRow
+from sweeps.samplers import most_trials
 from sweeps.study import SweepStudy, best_row, best_rows, leaders
 from sweeps.together import Together
 from sweeps.work import Finals, Trials, ended_records
@@ -247,7 +248,14 @@ def _check_numbers(plan: SweepPlan, total: int, workers: int, attempts: int, top
     if workers > plan.lookahead:
         raise UsageError(
             f"At most {plan.lookahead} workers can be busy with a lookahead of {plan.lookahead}, "
-            f"but {workers} were asked for. Use fewer, or start a sweep with a larger lookahead."
+            f"but {workers} were asked for. Use fewer, or raise --lookahead with another --name "
+            "or --new."
+        )
+    most = most_trials(plan.sampler, plan.space)
+    if most is not None and total > most:
+        raise UsageError(
+            f"The values of this space make {most} combinations, and {plan.sampler!r} takes each "
+            f"once, so there can be at most {most} trials, got {total}."
         )
 
 

@@ -11,7 +11,8 @@ import math
 from collections.abc import Sequence
 
 from sweeps.objectives import Objective, dominates
-from sweeps.sampler import STARTUP_TRIALS, Guide, TrialRow, warmup_epochs
+from sweeps.pruners import STARTUP_TRIALS, warmup_epochs
+from sweeps.sampler import Guide, TrialRow
 
 
 class DominanceJudge:

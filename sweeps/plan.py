@@ -16,7 +16,8 @@ from harness.record import Role
 from harness.store import write_atomically
 from sweeps.axes import Value
 from sweeps.objectives import Direction, Objective, objectives_of
-from sweeps.sampler import PrunerName, SamplerName
+from sweeps.pruners import PrunerName
+from sweeps.samplers import SamplerName, check_space
 from sweeps.space import DEFAULT_SPACE, SearchSpace
 
 PLAN_FILE = "sweep.json"
@@ -83,7 +84,7 @@ class SweepPlan:
     finals: int = 3
     objectives: tuple[str, ...] = ("score",)
     sampler: SamplerName = "tpe"
-    pruner: PrunerName = "median"
+    pruner: PrunerName = "percentile"
     lookahead: int = 4
     group: str | None = None
     oom_backoff: bool = False
@@ -96,11 +97,17 @@ class SweepPlan:
             )
         objectives_of(self.objectives, searched=self.space.names())
         check_pruner(self.pruner, self.objectives)
+        if len(self.objectives) > 1 and self.sampler == "cmaes":
+            raise UsageError(
+                "The sampler cmaes knows one objective only, but there are "
+                f"{len(self.objectives)}. Use --sampler tpe."
+            )
         _check_choice("sampler", self.sampler, get_args(SamplerName))
         _check_choice("pruner", self.pruner, get_args(PrunerName))
         _check_whole("seed of the sweep", self.seed, 0, MAX_SEED)
         _check_whole("number of finals", self.finals, 0, 1000)
         _check_whole("lookahead", self.lookahead, 1, 1000)
+        check_space(self.sampler, self.space)
         for overrides in (self.trial_overrides, self.final_overrides):
             taken = sorted(set(overrides) & {*self.space.names(), "seed", "evaluate_test"})
             if taken:

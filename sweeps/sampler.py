@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import optuna
@@ -22,27 +21,22 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.exceptions import ExperimentalWarning
-from optuna.pruners import BasePruner, MedianPruner, NopPruner, PercentilePruner
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 
 from harness.config import MAX_SEED
 from sweeps.axes import Value
 from sweeps.backoff import Backoff
+from sweeps.evolution import Tried, evolved_point
+from sweeps.grid import grid_point
 from sweeps.objectives import Direction
+from sweeps.pruners import PrunerName, bracket, make_pruner
+from sweeps.samplers import SamplerName, make_sampler
+from sweeps.sobol import sobol_point
 from sweeps.space import Params, SearchSpace
 
-SamplerName = Literal["tpe", "random"]
-PrunerName = Literal["median", "percentile", "dominance", "none"]
 Curve = tuple[tuple[int, float], ...]
 TrialStatus = Literal["running", "finished", "pruned", "failed"]
-
-STARTUP_TRIALS = 5
-"""Trials that must have finished before the first is stopped early (Optuna's own default)."""
-
-PERCENTILE = 33.0
-"""The percentile pruner keeps this best share, in percent, at each epoch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,18 +130,40 @@ def propose(
     guide: Guide,
     directions: Sequence[Direction],
 ) -> Params:
-    """Return the params of trial `number`; equal arguments give equal params.
+    """Return the params of trial `number`; equal arguments give equal params."""
+    match sampler:
+        case "grid":
+            return grid_point(space, seed=seed, number=number)
+        case "qmc":
+            return sobol_point(space, seed=seed, number=number)
+        case "cmaes":
+            tried = [
+                Tried(params=row.params, badness=_badness(row, directions[0]))
+                for row in guide.seen
+            ]
+            return evolved_point(space, seed=_seed(seed, number), tried=tried)
+        case "tpe" | "random" | "gp":
+            by_group = space.shared() != space.names()
+            chosen = make_sampler(sampler, _seed(seed, number), by_group=by_group)
+            return _asked(chosen, space, _told(sampler, guide), directions)
 
-    Args:
-        sampler: how they are drawn.
-        space: what is searched.
-        seed: of the sweep.
-        number: of the trial, from 0.
-        guide: what the proposal depends on.
-        directions: of the objectives.
+
+def _told(sampler: SamplerName, guide: Guide) -> Guide:
+    """Return what a sampler of Optuna's is told.
+
+    `gp` takes no notice of pruned trials: it would propose the same hopeless place again, prune it
+    and be no wiser. It is told their last value as if they had finished with it.
     """
-    by_group = space.shared() != space.names()
-    study = _study(directions, sampler=_sampler(sampler, _seed(seed, number), by_group=by_group))
+    if sampler != "gp":
+        return guide
+    return replace(guide, seen=tuple(replace(row, status="finished") for row in guide.seen))
+
+
+def _asked(
+    sampler: BaseSampler, space: SearchSpace, guide: Guide, directions: Sequence[Direction]
+) -> Params:
+    """Return what a fresh sampler of Optuna's proposes."""
+    study = _study(directions, sampler=sampler)
     _add(study, guide.seen, space)
     # Seen as running, they keep the sampler from proposing the same place again (constant liar).
     for params in guide.unseen:
@@ -158,12 +174,20 @@ def propose(
     return drawn
 
 
+def _badness(row: TrialRow, direction: Direction) -> tuple[float, ...]:
+    """Return what sorts trials as Optuna does: finished, then pruned ones, the late ones first."""
+    sign = -1.0 if direction == "maximize" else 1.0
+    value = math.inf if row.value is None else sign * row.value
+    return (0.0, 0.0, value) if row.status == "finished" else (1.0, -row.epochs, value)
+
+
 class Judge:
     """Decides after each epoch of one trial whether it goes on.
 
     Args:
         pruner: the rule.
         guide: the trials it is compared with.
+        number: of the trial.
         epochs: how many epochs the trial lasts.
         space: what is searched.
         direction: of the objective.
@@ -174,13 +198,16 @@ class Judge:
         pruner: PrunerName,
         guide: Guide,
         *,
+        number: int,
         epochs: int,
         space: SearchSpace,
         direction: Direction,
     ) -> None:
         self._epochs = epochs
-        study = _study([direction], pruner=_pruner(pruner, epochs))
-        _add(study, guide.seen, space)
+        own = bracket(pruner, number, epochs)
+        study = _study([direction], pruner=make_pruner(pruner, epochs, own))
+        rivals = (row for row in guide.seen if bracket(pruner, row.number, epochs) == own)
+        _add(study, rivals, space)
         self._trial = study.ask()
 
     def goes_on(self, epoch: int, values: Sequence[float | None]) -> bool:
@@ -193,16 +220,6 @@ class Judge:
         return epoch >= self._epochs or not self._trial.should_prune()
 
 
-def warmup_epochs(epochs: int) -> int:
-    """Return how many epochs no trial of that length is stopped.
-
-    A third of the trial, but at least two: until a network has left chance level its curve says
-    nothing of its end. On `digits` half of the finished trials of 20 epochs did so (validation
-    accuracy of 0.2 or more) after epoch 9, the first after epoch 5.
-    """
-    return max(2, math.ceil(epochs / 3))
-
-
 def curve_of(points: Iterable[tuple[int, float | None]]) -> tuple[tuple[int, float], ...]:
     """Return the points with a finite value, in order of epochs."""
     return tuple(sorted((e, v) for e, v in points if v is not None and math.isfinite(v)))
@@ -211,33 +228,6 @@ def curve_of(points: Iterable[tuple[int, float | None]]) -> tuple[tuple[int, flo
 def _seed(seed: int, number: int) -> int:
     text = hashlib.sha256(f"trial {number} of sweep seed {seed}".encode()).digest()
     return int.from_bytes(text[:4], "big") & MAX_SEED
-
-
-def _sampler(name: SamplerName, seed: int, *, by_group: bool) -> BaseSampler:
-    match name:
-        case "tpe" if by_group:
-            # Fields that only some trials have are modelled together, by those trials; else each
-            # of them would be drawn as if it had nothing to do with the others.
-            with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
-                return TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
-        case "tpe":
-            return TPESampler(seed=seed)
-        case "random":
-            return RandomSampler(seed=seed)
-
-
-def _pruner(name: PrunerName, epochs: int) -> BasePruner:
-    # Optuna judges from step `n_warmup_steps` on; ours count from 1.
-    first_judged = warmup_epochs(epochs) + 1
-    match name:
-        case "median":
-            return MedianPruner(n_startup_trials=STARTUP_TRIALS, n_warmup_steps=first_judged)
-        case "percentile":
-            return PercentilePruner(
-                PERCENTILE, n_startup_trials=STARTUP_TRIALS, n_warmup_steps=first_judged
-            )
-        case "dominance" | "none":  # the first has a judge of its own
-            return NopPruner()
 
 
 def _study(directions: Sequence[Direction], **parts: Any) -> optuna.Study:

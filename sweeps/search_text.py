@@ -74,5 +74,6 @@ def _number(typed: str, text: str) -> Number:
 def _malformed(text: str) -> UsageError:
     return UsageError(
         "A search must read FIELD=LOW..HIGH, with :log or :STEP after it if wanted, or "
-        f"FIELD=A,B,C, got {text!r}. Examples: learning_rate=1e-4..1e-2:log, depth=1,2,3."
+        f"FIELD=A,B,C, or name a FILE.toml, got {text!r}. Examples: "
+        "learning_rate=1e-4..1e-2:log, depth=1,2,3."
     )

@@ -174,7 +174,7 @@ class Trials:
         if self._plan.pruner == "dominance":
             return DominanceJudge(known, epochs=task.config.epochs, objectives=self._plan.goals)
         return Judge(
-            self._plan.pruner, known, epochs=task.config.epochs,
+            self._plan.pruner, known, number=task.trial, epochs=task.config.epochs,
             space=self._plan.space, direction=self._plan.direction,
         )  # fmt: skip
 

@@ -19,7 +19,8 @@ from harness.mnist import IDX_FILES
 from harness.store import Store
 from harness.sweep_options import PRUNERS, SAMPLERS
 from sweeps.lock import hold_lock
-from sweeps.sampler import PrunerName, SamplerName
+from sweeps.pruners import PrunerName
+from sweeps.samplers import SamplerName
 
 BENCH = "from harness.cli import main; main()"
 RUN = "run --dataset digits"

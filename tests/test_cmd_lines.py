@@ -100,7 +100,7 @@ def test_the_line_of_a_sweep_gives_its_plan_back(plan: SweepPlan) -> None:
     values, chosen = context.params, given(context)
     names = {field.name for field in dataclasses.fields(cmd_sweep.Request)}
     request = cmd_sweep.Request(**{n: value for n, value in values.items() if n in names})
-    space = cmd_sweep._space(request.search, chosen)
+    (space,) = cmd_sweep._spaces([config], request.search, chosen)
     config = dataclasses.replace(config, threads=1)
     again = cmd_sweep._plan(config, request, space, "digits", "00")
     assert again == plan
@@ -193,7 +193,7 @@ def test_a_field_is_searched_in_one_way() -> None:
 def test_a_sweep_over_backbones_is_not_named_after_one() -> None:
     request = cmd_sweep.Request(
         trials=1, name=None, search=(), trial_epochs=None, trial_examples=None, final_seeds=0,
-        sampler="tpe", pruner="none", workers=None, report=False,
+        sampler="tpe", pruner="none", lookahead=4, workers=None, report=False,
     )  # fmt: skip
     space = cmd_sweep._space(("backbone=readme-cnn,notebook-cnn",), ())
     plan = cmd_sweep._plan(PLAIN.base, request, space, "digits", "00")

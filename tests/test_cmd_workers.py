@@ -21,7 +21,7 @@ def test_a_tpu_has_one_worker(monkeypatch: pytest.MonkeyPatch, devices: str) -> 
         config = RunConfig(strategy=strategy, devices=devices, threads=1)
         check_sweepable(None, config)
         check_sweepable(1, config)
-        assert count_workers(None, config) == 1
+        assert count_workers(None, config, 4) == 1
         with pytest.raises(UsageError, match="--workers must be 1 with it, got 2"):
             check_sweepable(2, config)
 
@@ -29,4 +29,4 @@ def test_a_tpu_has_one_worker(monkeypatch: pytest.MonkeyPatch, devices: str) -> 
 def test_without_a_tpu_there_may_be_several(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TPU_NAME", "mine")
     check_sweepable(4, RunConfig(strategy="cpu"))
-    assert count_workers(4, RunConfig(strategy="cpu")) == 4
+    assert count_workers(4, RunConfig(strategy="cpu"), 4) == 4

@@ -4,7 +4,8 @@ import pytest
 
 from sweeps.dominance import DominanceJudge
 from sweeps.objectives import Objective
-from sweeps.sampler import Guide, TrialRow, warmup_epochs
+from sweeps.pruners import warmup_epochs
+from sweeps.sampler import Guide, TrialRow
 
 EPOCHS = 6
 GOALS = (Objective(name="score"), Objective(name="mean_iou"))

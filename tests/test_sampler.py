@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sweeps.axes import Choice, Range
-from sweeps.sampler import Guide, Judge, TrialRow, guide, propose, warmup_epochs
+from sweeps.pruners import warmup_epochs
+from sweeps.sampler import Guide, Judge, TrialRow, guide, propose
 from sweeps.space import DEFAULT_SPACE, SearchSpace
 
 SPACE = SearchSpace(
@@ -146,7 +147,7 @@ def test_warm_up_is_a_third_but_two_epochs_at_least(epochs, warmup):
 
 def judge(pruner, rows, *, epochs=6, direction="maximize"):
     return Judge(
-        pruner, Guide(seen=tuple(rows), unseen=()), epochs=epochs,
+        pruner, Guide(seen=tuple(rows), unseen=()), number=len(rows), epochs=epochs,
         space=DEFAULT_SPACE, direction=direction,
     )  # fmt: skip
 

@@ -46,7 +46,10 @@ def test_axes_are_read_as_they_are_typed(text: str, expected: Axis) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("nonsense", "must read FIELD=LOW..HIGH.* or FIELD=A,B,C, got 'nonsense'"),
+        (
+            "nonsense",
+            "must read FIELD=LOW..HIGH.* or name a FILE.toml, got 'nonsense'",
+        ),
         ("depth=", "must read FIELD"),
         ("=1,2", "must read FIELD"),
         ("depth=1..2..", "'2..' .*must be a number"),
