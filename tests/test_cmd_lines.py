@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import click
@@ -16,10 +17,11 @@ from harness.code_version import code_version
 from harness.config import RunConfig
 from harness.errors import UsageError
 from harness.options import given, places, read_configs
-from sweeps.axes import Choice, Range, Value
+from sweeps.axes import Axis, Choice, Range, Value
 from sweeps.backoff import Backoff
 from sweeps.plan import SweepPlan
 from sweeps.sampler import TrialRow
+from sweeps.search_file import read_search
 from sweeps.space import DEFAULT_SPACE, SearchSpace
 
 PLAIN = SweepPlan(
@@ -80,6 +82,14 @@ CONDITIONAL = dataclasses.replace(
         )
     ),
 )
+
+
+def axes_of(*texts: str) -> tuple[Axis, ...]:
+    return tuple(axis for text in texts for axis in read_search(text))
+
+
+def space_of(texts: Sequence[str], chosen: Collection[str]) -> SearchSpace:
+    return cmd_sweep._space(axes_of(*texts), chosen)
 
 
 def typed(line: str) -> tuple[click.Context, RunConfig]:
@@ -164,30 +174,30 @@ def test_places_are_named_only_where_they_are_unusual() -> None:
 
 def test_axes_are_added_to_the_default_space_in_the_order_of_the_fields() -> None:
     width, depth = "width=0.25..1", "depth=1,2"
-    space = cmd_sweep._space((depth, width), ())
+    space = space_of((depth, width), ())
     assert space.names() == ("width", "depth", "learning_rate", "class_weight", "box_weight")
-    assert cmd_sweep._space((width, depth), ()) == space
+    assert space_of((width, depth), ()) == space
     assert space.axes[2:] == DEFAULT_SPACE.axes
 
 
 def test_an_axis_replaces_that_of_its_field() -> None:
-    space = cmd_sweep._space(("class_weight=1,2",), ())
+    space = space_of(("class_weight=1,2",), ())
     assert space.names() == DEFAULT_SPACE.names()
     assert space.axes[1] == Choice(name="class_weight", values=(1.0, 2.0))
 
 
 def test_what_is_fixed_is_not_searched() -> None:
     fixed = {"learning_rate", "class_weight", "box_weight", "trials"}
-    assert cmd_sweep._space(("depth=1,2",), fixed).names() == ("depth",)
+    assert space_of(("depth=1,2",), fixed).names() == ("depth",)
     with pytest.raises(UsageError, match="every field of the default space is fixed"):
-        cmd_sweep._space((), fixed)
+        space_of((), fixed)
     with pytest.raises(UsageError, match=r"`depth` is either searched or fixed.*--depth"):
-        cmd_sweep._space(("depth=1,2",), {"depth"})
+        space_of(("depth=1,2",), {"depth"})
 
 
 def test_a_field_is_searched_in_one_way() -> None:
     with pytest.raises(UsageError, match="`depth` must be searched in one way"):
-        cmd_sweep._space(("depth=1,2", "depth=1..4"), ())
+        space_of(("depth=1,2", "depth=1..4"), ())
 
 
 def test_a_sweep_over_backbones_is_not_named_after_one() -> None:
@@ -195,19 +205,19 @@ def test_a_sweep_over_backbones_is_not_named_after_one() -> None:
         trials=1, name=None, search=(), trial_epochs=None, trial_examples=None, final_seeds=0,
         sampler="tpe", pruner="none", lookahead=4, workers=None, report=False,
     )  # fmt: skip
-    space = cmd_sweep._space(("backbone=readme-cnn,notebook-cnn",), ())
+    space = space_of(("backbone=readme-cnn,notebook-cnn",), ())
     plan = cmd_sweep._plan(PLAIN.base, request, space, "digits", "00")
     assert plan.name.startswith("backbones-digits-")
 
 
 def test_options_of_a_network_are_searched_where_there_are_any() -> None:
-    texts = ("depth=1,2", "width=0.5..1", "box_loss=mse,giou")
-    plain, deep = member_searches(texts, ("notebook-cnn", "residual-s"))
-    assert (plain, deep) == (texts[1:], texts)
+    axes = axes_of("depth=1,2", "width=0.5..1", "box_loss=mse,giou")
+    plain, deep = member_searches(axes, ("notebook-cnn", "residual-s"))
+    assert (plain, deep) == (axes[1:], axes)
     # None has it: it stays with all, to be refused like that of a single one.
-    assert member_searches(texts, ("notebook-cnn", "readme-cnn")) == [texts, texts]
+    assert member_searches(axes, ("notebook-cnn", "readme-cnn")) == [axes, axes]
     with pytest.raises(UsageError, match=r"either compared, by several --backbone.*Leave one out"):
-        member_searches(("backbone=a,b",), ("notebook-cnn", "residual-s"))
+        member_searches(axes_of("backbone=a,b"), ("notebook-cnn", "residual-s"))
 
 
 def test_a_group_is_named_after_its_backbones_in_any_order() -> None:

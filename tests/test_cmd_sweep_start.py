@@ -10,7 +10,7 @@ from harness import cli, cmd_sweep
 from harness.cmd_lines import sweep_command
 from harness.data import Data
 from harness.digits import source
-from harness.options import given, read_config
+from harness.options import given, read_configs
 from harness.store import Store
 from sweeps.plan import read_plan, settle_plan
 
@@ -52,10 +52,10 @@ def planned(line):
     """Return the plan that a command line makes."""
     context = cli.bench.commands["sweep"].make_context("sweep", shlex.split(line)[1:])
     values, chosen = context.params, given(context)
-    names = [field.name for field in dataclasses.fields(cmd_sweep.Request)]
-    request = cmd_sweep.Request(**{name: values[name] for name in names})
-    config = dataclasses.replace(read_config(values), threads=1)
-    space = cmd_sweep._space(request.search, chosen)
+    names = {field.name for field in dataclasses.fields(cmd_sweep.Request)}
+    request = cmd_sweep.Request(**{n: value for n, value in values.items() if n in names})
+    (config,) = (dataclasses.replace(each, threads=1) for each in read_configs(values))
+    (space,) = cmd_sweep._spaces([config], request.search, chosen)
     return cmd_sweep._plan(config, request, space, "digits", Data(source()).identity().digest)
 
 
