@@ -26,6 +26,7 @@ BENCH = "from harness.cli import main; main()"
 RUN = "run --dataset digits"
 SWEEP = "sweep --dataset digits"
 PAIR = f"{SWEEP} --backbone readme-cnn --backbone patch-s"
+FIXED = "--learning-rate 1e-3 --class-weight 1 --box-weight 1"
 
 
 @pytest.fixture
@@ -35,6 +36,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("in the way")
+    (tmp_path / "broken.toml").write_text("[search]\ndepth = 'x..2'")
     (tmp_path / "empty").mkdir()
     for kind in ("damaged", "unreadable"):
         (tmp_path / kind).mkdir()
@@ -120,7 +122,10 @@ BAD = [
     (f"{SWEEP} --final-seeds -1", 2, "--final-seeds must be at least 0"),
     (f"{SWEEP} --top 0", 2, "--top must be at least 1"),
     (f"{SWEEP} --workers 0", 2, "--workers must be at least 1"),
-    (f"{SWEEP} --workers 5", 2, "--workers must be at most 4"),
+    (f"{SWEEP} --workers 5", 2, "--lookahead 5 allows them; that is another sweep"),
+    (f"{SWEEP} --lookahead 2 --workers 3", 2, "--workers must be at most 2, got 3"),
+    (f"{SWEEP} --lookahead 0", 2, "--lookahead must be at least 1, got 0"),
+    (f"{SWEEP} --lookahead 2000", 2, "lookahead must be from 1 to 1000, got 2000"),
     ("data preview --dataset digits --epoch 0", 2, "--epoch must be at least 1"),
     ("ui --port 0", 2, "`port` must be at least 1"),
     # Devices.
@@ -164,10 +169,17 @@ BAD = [
         f"{SWEEP} --strategy mirrored --devices cpu:0,cpu:1 --search global_batch_size=32,33", 2,
         "divisible by the 2 replicas of `mirrored`, but got 33. Use 32 or 34.",
     ),
+    (f"{SWEEP} --search nothere.toml", 2, "nothere.toml cannot be read"),
+    (f"{SWEEP} --search broken.toml", 2, "broken.toml, key 'depth': 'x' in 'depth=x..2'"),
+    (f"{SWEEP} --sampler grid", 2, "--search learning_rate=0.0001,0.001,0.01"),
+    (
+        f"{SWEEP} --sampler grid --trials 9 --search depth=1,2 {FIXED}", 2,
+        "--trials must be at most 2, got 9",
+    ),
+    (f"{SWEEP} --sampler cmaes --search head=dense,pooled", 2, "`head` is a choice among names"),
     (f"{SWEEP} --search box_weight=1..2 --box-weight 3", 2, "either searched or fixed"),
     (
-        f"{SWEEP} --learning-rate 1e-3 --class-weight 1 --box-weight 1", 2,
-        "must search something",
+        f"{SWEEP} {FIXED}", 2, "must search something",
     ),
     (f"{SWEEP} --name ../x", 2, "name must be"),
     (f"{SWEEP} --backbone notebok-cnn", 2, "Did you mean 'notebook-cnn'?"),

@@ -118,6 +118,48 @@ def test_a_conditional_space_gives_one_table(store):
         assert (config.depth is None) == (config.backbone == "notebook-cnn")
 
 
+@pytest.mark.parametrize(
+    ("sampler", "pruner"),
+    [("random", "percentile"), ("qmc", "median"), ("cmaes", "hyperband"), ("grid", "none")],
+)
+def test_every_sampler_and_pruner_gives_one_table(store, sampler, pruner):
+    grid = tuple(
+        Choice(name=axis.name, values=(axis.low, 1e-3, axis.high)) for axis in DEFAULT_SPACE.axes
+    )
+    space = SearchSpace(axes=grid) if sampler == "grid" else DEFAULT_SPACE
+    plan = toy_plan(sampler=sampler, pruner=pruner, space=space, finals=0)
+    tables = []
+    for workers, totals in ((1, [24]), (2, [9, 24]), (4, [24])):  # two workers resume once
+        for total in totals:
+            here = Store(store.root / str(workers))
+            outcome = sweep(here, plan, total=total, workers=workers, delay_s=0.01)
+        tables.append(outcome.trials)
+    assert tables[1:] == [tables[0], tables[0]]
+    assert len({tuple(row.params.items()) for row in tables[0]}) == 24
+    assert ("pruned" in {row.status for row in tables[0]}) == (pruner != "none")
+
+
+def test_a_larger_lookahead_lets_more_workers_be_busy(store):
+    plan = toy_plan(lookahead=6, finals=0)
+    tables = [
+        sweep(Store(store.root / str(workers)), plan, total=N, workers=workers, delay_s=0.01)
+        for workers in (1, 6)
+    ]
+    assert tables[0].trials == tables[1].trials
+    assert tables[0].trials != sweep(store, PLAN, total=N).trials
+
+
+def test_a_grid_has_no_more_trials_than_combinations(store):
+    axes = (Choice(name="depth", values=(1, 2)), Choice(name="head", values=("dense", "pooled")))
+    plan = toy_plan(sampler="grid", space=SearchSpace(axes=axes), finals=0)
+    with pytest.raises(UsageError, match=r"make 4 combinations, .* at most 4 trials, got 5"):
+        sweep(store, plan, total=5)
+    rows = sweep(store, plan, total=4).trials
+    assert {tuple(row.params.values()) for row in rows} == {
+        (1, "dense"), (1, "pooled"), (2, "dense"), (2, "pooled"),
+    }  # fmt: skip
+
+
 def test_growing_in_steps_does_not_change_the_table(store, undisturbed):
     for total in (1, 5, 6, N):
         outcome = sweep(store, PLAN, total=total)
