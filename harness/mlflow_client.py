@@ -37,6 +37,8 @@ for _name, _value in _SETTINGS.items():
 from mlflow import MlflowClient  # noqa: E402  (its settings come first)
 from mlflow.entities import Experiment  # noqa: E402
 
+from harness.mlflow_database import make_database  # noqa: E402  (imports MLflow too)
+
 _PROBE_S = 5.0
 """Patience for the first contact: a user waits for it before anything starts."""
 
@@ -68,6 +70,9 @@ def connect(uri: str, experiment: str, *, root: Path) -> Connection:
     """
     with asking(uri):
         with one_at_a_time(_lock_file(uri, root)):
+            file = sqlite_file(uri)
+            if file is not None and not file.exists():
+                make_database(file, _artifact_folder(uri, root))
             client = open_client(uri)
             found = client.get_experiment_by_name(experiment)
             if found is None:
