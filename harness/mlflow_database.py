@@ -25,7 +25,8 @@ def make_database(file: Path, artifacts: Path) -> None:
     _remove(unfinished)  # of a process that was killed here
     file.parent.mkdir(parents=True, exist_ok=True)
     try:
-        store = SqlAlchemyStore(f"sqlite:///{unfinished}", artifacts.as_uri())
+        uri = f"sqlite:///{unfinished}"
+        store = SqlAlchemyStore(uri, artifacts.as_uri())  # type: ignore[no-untyped-call]
         store.engine.dispose()
         unfinished.replace(file)
     finally:
