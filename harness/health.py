@@ -12,7 +12,7 @@ from harness.errors import BenchError
 from harness.liveness import is_alive
 from harness.mlflow_client import Connection, asking, connect_existing
 from harness.store import Store
-from harness.track import store_id
+from harness.store_id import store_id
 from harness.track_sync import unsent
 from harness.tracking_uri import destination, public_uri, sqlite_file
 

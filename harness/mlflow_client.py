@@ -125,13 +125,22 @@ def open_client(uri: str) -> MlflowClient:
     # MLflow imports numba, alembic and more on first use and lets them write to standard error.
     logging.getLogger("alembic").setLevel(logging.WARNING)
     file = sqlite_file(uri)
-    if is_server(uri):
-        _probe_server(uri)
-    elif file is not None:
+    check_answers(uri)
+    if file is not None:
         _probe_file(file)
-    else:
+    elif not is_server(uri):
         _probe_database(uri)
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def check_answers(uri: str) -> None:
+    """Ask a server whether it is there; of other stores nothing can be said in advance.
+
+    Raises:
+        TrackingError: it did not answer within seconds.
+    """
+    if is_server(uri):
+        _probe_server(uri)
 
 
 @contextmanager

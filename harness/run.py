@@ -24,14 +24,14 @@ from harness.data import Data, load
 from harness.draft import Draft, End, Identity
 from harness.engine import Engine, EpochResult, Objective
 from harness.engines import compiled_engine, open_devices
-from harness.errors import BenchError, DivergedRun, InterruptedRun, PluginError
+from harness.errors import BenchError, DivergedRun, InterruptedRun, PluginError, StoreError
 from harness.jit_choice import JitChoice
 from harness.machine import fingerprint, peak_rss_mib
 from harness.record import EpochPoint, Measure, RunRecord
 from harness.scenes import Scenes
 from harness.schedule import Schedule, schedule
 from harness.split_results import epoch_point, evaluate_split
-from harness.store import Store
+from harness.store import FULL, Store, cannot_write
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,11 +134,15 @@ def _attempt(
     except PluginError as error:
         trace = traceback.format_exc()
         return End(status="failed", reason=str(error), traceback=trace, final=True)
+    except StoreError:
+        raise  # a full disk says nothing of this run: it must not count as failed
     except DivergedRun as error:
         return End(status="failed", reason=str(error), final=True)
     except BenchError as error:
         return End(status="failed", reason=str(error))
-    except Exception as error:  # noqa: BLE001 - a failure of any kind is a result
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise cannot_write(folder, error) from error
         reason = f"{type(error).__name__}: {error}"
         return End(status="failed", reason=reason, traceback=traceback.format_exc())
     return End(status="finished", final=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.config import RunConfig
-from harness.errors import BenchError, TrackingError
+from harness.errors import BenchError, StoreError, TrackingError
 from harness.mlflow_client import asking, one_at_a_time
 from harness.mlflow_runs import RunWriter
 from harness.mlflow_sweep import SweepRow, sweep_metrics, sweep_note, sweep_row
@@ -240,7 +240,10 @@ class Projection:
     def _note(self, folder: Path, run_id: str, digest: str) -> None:
         notes = _read_json(folder / SENT_FILE) | {self._where: {"run": run_id, "digest": digest}}
         text = json.dumps(notes, sort_keys=True, indent=1) + "\n"
-        write_atomically(folder / SENT_FILE, text.encode())
+        try:
+            write_atomically(folder / SENT_FILE, text.encode())
+        except StoreError as error:  # a full disk: the next run would fare no better
+            raise TrackingError(str(error)) from error
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

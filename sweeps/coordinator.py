@@ -10,12 +10,12 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from harness.errors import InterruptedRun, SweepError, UsageError
+from harness.errors import InterruptedRun, StoreError, SweepError, UsageError
 from harness.store import Store
 from sweeps.crew import Crew, Stop
 from sweeps.listeners import NoTracker, Observer, SweepOpened, SweepOutcome, Tracker
@@ -83,7 +83,8 @@ def run_sweep(
         except BaseException as error:
             stopped = isinstance(error, (InterruptedRun, KeyboardInterrupt))
             table = SweepOutcome(name=plan.name, trials=trials.table())
-            tracker.close_sweep("interrupted" if stopped else "failed", table)
+            with suppress(StoreError):  # on a full disk; the first error is the one to report
+                tracker.close_sweep("interrupted" if stopped else "failed", table)
             raise
         outcome = _outcome(plan, trials, finals, total, runs_started=crew.runs_started)
         tracker.close_sweep("finished", outcome)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from harness.errors import StoreError, SweepError
+from harness.store import cannot_write
 
 LOCK_FILE = "lock"
 
@@ -35,8 +36,11 @@ def hold_lock(folder: Path) -> Iterator[None]:
                 f"A sweep can be run by one process at a time, but process {_holder(handle)} "
                 f"is running {folder.name!r}. Wait for it, or give this one another --name."
             ) from error
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+        try:
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            raise cannot_write(folder / LOCK_FILE, error) from error
         yield
     finally:
         os.close(handle)

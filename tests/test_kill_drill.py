@@ -31,7 +31,7 @@ pytestmark = [
 ]
 
 KILLS = int(os.environ.get("BENCH_DRILL_KILLS", "9"))
-TOTAL = 12 + 5 * KILLS  # so that the sweep outlasts the drill
+TOTAL = 20 + 2 * KILLS  # so that the sweep outlasts the drill
 
 KINDS = (
     "while MLflow's database is made", "worker", "while a run is sent", "SIGINT",
