@@ -20,7 +20,7 @@ from harness.config import RunConfig, digest_of, knobs
 from harness.console import console, note, say, waiting
 from harness.data import load
 from harness.datasets import TRIAL_EPOCHS, TRIAL_EXAMPLES
-from harness.errors import BenchError, UsageError
+from harness.errors import BenchError, TrackingError, UsageError
 from harness.options import check_config, places
 from harness.pools import CLASSES
 from harness.record import EpochPoint, RunRecord
@@ -104,10 +104,13 @@ def sweep(
     outcome = _search(plan, request, data.n_train, store=store, tracker=tracker, extra=extra)
     _show(plan, outcome)
     if request.report and outcome.finals and not _reported(outcome, store):
-        report(
-            sweeps=(plan.name,), runs=(), everything=False, to=None, out=out,
-            tracking_uri=tracking_uri, experiment=experiment,
-        )  # fmt: skip
+        try:
+            report(
+                sweeps=(plan.name,), runs=(), everything=False, to=None, out=out,
+                tracking_uri=tracking_uri, experiment=experiment,
+            )  # fmt: skip
+        except TrackingError as error:  # the sweep itself is done and kept
+            say(f"There is no report yet, the same command or `bench report` writes it: {error}")
     _what_next(plan, outcome, places(out, tracking_uri, experiment))
 
 

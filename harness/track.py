@@ -158,21 +158,20 @@ class Tracker:
         """
         return self._ask(lambda p: p.log_report(folder, sweep))
 
-    def log_certificate(self, path: Path, params: Mapping[str, str], *, certified: bool) -> str:
+    def log_certificate(self, path: Path) -> str:
         """Send a certificate as artifact `certificate/` of a run of its own; wait for it.
 
         Args:
             path: of its file.
-            params: what was compared.
-            certified: whether all agreed.
 
         Returns:
             The MLflow run id.
 
         Raises:
-            TrackingError: the store refused or did not answer.
+            TrackingError: the store refused or did not answer; `sync` sends it later.
+            StoreError: the file is no certificate.
         """
-        return self._ask(lambda p: p.log_certificate(path, params, certified=certified))
+        return self._ask(lambda p: p.log_certificate(path))
 
     def sync(self) -> SyncResult:
         """Send all that is local and missing in the store, end what died; wait for it.

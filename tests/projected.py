@@ -23,13 +23,15 @@ if TYPE_CHECKING:  # importing MLflow is left to `harness.mlflow_client`: its se
 ALL_RUNS = 3  # mlflow.entities.ViewType: those in the trash too
 
 
-def check_stores(store: Store, *, finals: int = 3, uri: str | None = None) -> None:
+def check_stores(
+    store: Store, *, finals: int = 3, uri: str | None = None, experiment: str = "bench"
+) -> None:
     """Check that a finished sweep called "toy" is the same thing everywhere."""
     records = {record.run_id: record for record in store.records()}
     _, rows = load_table(store, "toy")
     _check_study(store, len(rows))
     client = open_client(resolve_uri(uri, store.root))
-    found = client.get_experiment_by_name("bench")
+    found = client.get_experiment_by_name(experiment)
     assert found is not None
     everything = client.search_runs(
         [found.experiment_id], run_view_type=ALL_RUNS, max_results=5000

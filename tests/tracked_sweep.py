@@ -3,8 +3,8 @@
     python tests/tracked_sweep.py OUT WISH     one sweep; importing MLflow takes seconds
     python tests/tracked_sweep.py              a nursery: forks sweeps on demand, within a moment
 
-WISH is that of `toy_sweep`, and if wanted `uri` and `patience_s`. What the sweep says goes to its
-standard error.
+WISH is that of `toy_sweep`, and if wanted `uri`, other options of the `tracker` and variables of
+the `environment`. What the sweep says goes to its standard error.
 """
 
 from __future__ import annotations
@@ -113,6 +113,7 @@ def run(out: Path, wish: dict[str, Any]) -> int:
     from harness.store import Store
     from harness.track import Tracker
 
+    os.environ |= wish.pop("environment", {})
     store, uri = Store(out), wish.pop("uri", None)
     try:
         with Tracker(uri, store, notify=say, **wish.pop("tracker", {})) as tracker:
