@@ -64,11 +64,12 @@ def build(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def drill(session: nox.Session) -> None:
-    """Kill sweeps a hundred times and compare their tables (the long form of a test)."""
+    """Kill a sweep a hundred times and compare all stores (the long form of a test)."""
     session.install(*PINNED, "-e", ".", *groups("tests"))
     session.run(
-        "pytest", "tests/test_kill_drill.py", *session.posargs, env={"BENCH_DRILL_KILLS": "100"}
-    )
+        "pytest", "-s", "tests/test_kill_drill.py", *session.posargs,
+        env={"BENCH_DRILL_KILLS": "100"},
+    )  # fmt: skip
 
 
 @nox.session(default=False)

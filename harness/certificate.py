@@ -181,10 +181,19 @@ def certificates(folder: Path) -> Iterator[Certificate]:
         StoreError: one cannot be read; the text names the file.
     """
     for path in sorted(folder.glob("*.json")):
-        try:
-            yield Certificate.loads(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, StoreError) as error:
-            raise StoreError(f"{path}: {error}") from error
+        yield read_certificate(path)
+
+
+def read_certificate(path: Path) -> Certificate:
+    """Return the certificate in a file.
+
+    Raises:
+        StoreError: it cannot be read; the text names the file.
+    """
+    try:
+        return Certificate.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, StoreError) as error:
+        raise StoreError(f"{path}: {error}") from error
 
 
 def finite(value: float) -> float | None:

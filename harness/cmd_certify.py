@@ -24,7 +24,6 @@ from harness.contender_specs import Spec
 from harness.data import load
 from harness.errors import BenchError, TrackingError, UsageError
 from harness.judging import as_reference, judge
-from harness.mlflow_names import params
 from harness.observed import Observed
 from harness.store import Store, write_atomically
 from harness.tracking_uri import resolve_uri
@@ -71,11 +70,9 @@ def certify(
         note(f"certificate {path}")
         with waiting("sending the certificate to MLflow ..."):
             try:
-                tracker.log_certificate(
-                    path, params(_described(certificate)), certified=certificate.certified
-                )
+                tracker.log_certificate(path)
             except TrackingError as error:
-                say(f"The certificate is kept, but it is not in MLflow: {error}")
+                say(f"The certificate is kept, and `bench sync` sends it to MLflow: {error}")
     _conclude(certificate)
 
 
@@ -131,13 +128,6 @@ def _config_of(config: RunConfig, spec: Spec) -> RunConfig:
 def _name(config: RunConfig, started: datetime) -> str:
     backbone = re.sub(r"[^\w.-]+", "-", config.backbone)
     return f"{started:%Y%m%d-%H%M%S}-{backbone}-{secrets.token_hex(3)}"
-
-
-def _described(certificate: Certificate) -> dict[str, Any]:
-    """Return the parameters under which MLflow shows a certificate."""
-    names = [certificate.reference.spec, *(each.spec for each in certificate.contenders)]
-    values = certificate.config.to_json() | {"strategies": ",".join(names)}
-    return values | {"steps": certificate.steps}
 
 
 def _show(certificate: Certificate) -> None:

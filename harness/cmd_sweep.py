@@ -24,7 +24,7 @@ from harness.config import RunConfig, knobs
 from harness.console import note, say, waiting
 from harness.data import load
 from harness.datasets import TRIAL_EPOCHS, TRIAL_EXAMPLES
-from harness.errors import BenchError, UsageError
+from harness.errors import BenchError, TrackingError, UsageError
 from harness.group_display import GroupDisplay
 from harness.options import check_config, places
 from harness.pools import CLASSES
@@ -150,10 +150,13 @@ def sweep(
         return
     name = plans[0].group or plans[0].name
     if request.report and any(o.finals for o in outcomes) and not _reported(name, outcomes, store):
-        report(
-            sweeps=(name,), runs=(), everything=False, to=None, out=out,
-            tracking_uri=tracking_uri, experiment=experiment,
-        )  # fmt: skip
+        try:
+            report(
+                sweeps=(name,), runs=(), everything=False, to=None, out=out,
+                tracking_uri=tracking_uri, experiment=experiment,
+            )  # fmt: skip
+        except TrackingError as error:  # the sweep itself is done and kept
+            say(f"There is no report yet, the same command or `bench report` writes it: {error}")
     _what_next(plans, outcomes, places(out, tracking_uri, experiment))
 
 

@@ -13,7 +13,7 @@ from harness.liveness import is_alive
 from harness.mlflow_client import Connection, asking, connect_existing
 from harness.sent_notes import unsent
 from harness.store import Store
-from harness.track import store_id
+from harness.store_id import store_id
 from harness.tracking_uri import destination, public_uri, sqlite_file
 
 LEAST_FREE_GIB = 1.0

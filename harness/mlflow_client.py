@@ -37,6 +37,8 @@ for _name, _value in _SETTINGS.items():
 from mlflow import MlflowClient  # noqa: E402  (its settings come first)
 from mlflow.entities import Experiment  # noqa: E402
 
+from harness.mlflow_database import make_database  # noqa: E402  (imports MLflow too)
+
 _PROBE_S = 5.0
 """Patience for the first contact: a user waits for it before anything starts."""
 
@@ -68,6 +70,9 @@ def connect(uri: str, experiment: str, *, root: Path) -> Connection:
     """
     with asking(uri):
         with one_at_a_time(_lock_file(uri, root)):
+            file = sqlite_file(uri)
+            if file is not None and not file.exists():
+                make_database(file, _artifact_folder(uri, root))
             client = open_client(uri)
             found = client.get_experiment_by_name(experiment)
             if found is None:
@@ -120,13 +125,22 @@ def open_client(uri: str) -> MlflowClient:
     # MLflow imports numba, alembic and more on first use and lets them write to standard error.
     logging.getLogger("alembic").setLevel(logging.WARNING)
     file = sqlite_file(uri)
-    if is_server(uri):
-        _probe_server(uri)
-    elif file is not None:
+    check_answers(uri)
+    if file is not None:
         _probe_file(file)
-    else:
+    elif not is_server(uri):
         _probe_database(uri)
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def check_answers(uri: str) -> None:
+    """Ask a server whether it is there; of other stores nothing can be said in advance.
+
+    Raises:
+        TrackingError: it did not answer within seconds.
+    """
+    if is_server(uri):
+        _probe_server(uri)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping
 from typing import Literal
 
+from harness.certificate import Certificate
 from harness.config import RunConfig
 from harness.record import METRICS, EpochPoint, Role, RunRecord, Status
 
@@ -90,6 +91,13 @@ def run_name(
 def params(values: Mapping[str, object]) -> dict[str, str]:
     """Return configuration values as MLflow's strings; what is not set reads "None"."""
     return {name: str(value)[:TAG_LIMIT] for name, value in values.items()}
+
+
+def certificate_params(certificate: Certificate) -> dict[str, str]:
+    """Return what a certificate compared, as MLflow's strings."""
+    specs = (certificate.reference.spec, *(each.spec for each in certificate.contenders))
+    values = {"strategies": ",".join(specs), "steps": certificate.steps}
+    return params(certificate.config.to_json() | values)
 
 
 def epoch_metrics(point: EpochPoint) -> dict[str, float]:

@@ -67,9 +67,12 @@ class RunWriter:
     def find(self, key: str) -> Run | None:
         """Return the run of this folder with the given `bench.run_id`; further ones are removed.
 
-        There is more than one only if a reply of the server got lost after it had made the run.
+        There is more than one only if a reply of the server got lost after it had made the run,
+        or if it hung and made the run later. The one in use, or that was written to, is kept.
         """
         runs = list(self.search(**{names.RUN_ID: key, names.STORE: self._store_id}))
+        live = self._live.get(key)
+        runs.sort(key=lambda run: (run.info.run_id != live, names.NOTE not in run.data.tags))
         for double in runs[1:]:
             self._discard(double)
         return runs[0] if runs else None
@@ -203,6 +206,8 @@ class RunWriter:
     def bury_dead(self, keep: Iterable[str] = ()) -> int:
         """End each run of this folder that reads RUNNING though its process is gone.
 
+        One that a server made late, beside another of the same name, is removed instead.
+
         Args:
             keep: `bench.run_id`s to leave as they are.
 
@@ -211,6 +216,7 @@ class RunWriter:
         """
         running = list(self.search(status="RUNNING", **{names.STORE: self._store_id}))
         dead = [run for run in running if self._is_dead(run) and _key(run) not in set(keep)]
+        dead = [run for run in dead if self._is_only(run)]
         for run in dead:
             tags = {names.STATUS: "interrupted", names.REASON: _DIED}
             self._client.log_batch(run.info.run_id, tags=_tags(tags))
@@ -357,10 +363,15 @@ class RunWriter:
             self._client.log_artifact(run_id, str(path), "pictures")
         return {}
 
+    def _is_only(self, run: Run) -> bool:
+        """Remove doubles of a run; tell whether it is the one that is left."""
+        kept = self.find(_key(run))
+        return kept is not None and str(kept.info.run_id) == run.info.run_id
+
     def _is_dead(self, run: Run) -> bool:
         owner = run.data.tags.get(names.OWNER, "")
         if owner == self._owner.name:
-            return _key(run) not in self._live
+            return bool(self._live.get(_key(run)) != run.info.run_id)
         return not is_alive(self._store.root, owner)
 
 

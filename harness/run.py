@@ -25,7 +25,7 @@ from harness.data import Data, load
 from harness.draft import Draft, End, Identity
 from harness.engine import Engine, EpochResult, Objective
 from harness.engines import compiled_engine, open_devices
-from harness.errors import BenchError, InterruptedRun
+from harness.errors import BenchError, InterruptedRun, StoreError
 from harness.jit_choice import JitChoice
 from harness.machine import fingerprint, peak_rss_mib
 from harness.plain_words import in_words
@@ -33,7 +33,7 @@ from harness.record import EpochPoint, Measure, RunRecord
 from harness.scenes import Scenes
 from harness.schedule import Schedule, schedule
 from harness.split_results import epoch_point, evaluate_split
-from harness.store import Store
+from harness.store import FULL, Store, cannot_write
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +134,11 @@ def _attempt(
     except (KeyboardInterrupt, InterruptedRun):
         reason = f"Stopped from outside after epoch {len(draft.history)}."
         return End(status="interrupted", reason=reason)
-    except Exception as error:  # noqa: BLE001 - a failure of any kind is a result
+    except StoreError:
+        raise  # a full disk says nothing of this run: it must not count as failed
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise cannot_write(folder, error) from error
         return _failed(error, config)
     return End(status="finished", final=True)
 

@@ -13,9 +13,11 @@ Layout below the output folder (default `bench-runs`):
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +26,9 @@ from harness.errors import StoreError
 from harness.record import RunRecord
 
 RECORD_FILE = "record.json"
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""What the system answers when a disk or a share of it is full."""
 
 
 class Store:
@@ -139,7 +144,20 @@ def write_atomically(path: Path, content: bytes) -> None:
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise StoreError(f"{path} cannot be written: {error.strerror or error}.") from error
+        raise cannot_write(path, error) from error
+
+
+def cannot_write(path: Path, error: OSError) -> StoreError:
+    """Return the error for a file that cannot be written; a full disk is told with the way out."""
+    said = f"{path} cannot be written: {error.strerror or error}."
+    if error.errno not in FULL:
+        return StoreError(said)
+    folder = next((each for each in path.parents if each.is_dir()), path)
+    free_mib = shutil.disk_usage(folder).free / 2**20
+    return StoreError(
+        f"{said} The disk of {folder} has {free_mib:.1f} MiB free. Make room there and give the "
+        "same command again: all that was measured is kept."
+    )
 
 
 def file_digest(path: Path) -> str:

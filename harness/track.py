@@ -11,7 +11,6 @@ from __future__ import annotations
 import atexit
 import json
 import queue
-import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -23,24 +22,30 @@ from typing import Any, TypeVar
 from harness.config import RunConfig
 from harness.errors import BenchError, TrackingError
 from harness.liveness import Owner
-from harness.mlflow_client import Connection, connect, one_at_a_time
+from harness.mlflow_client import Connection, check_answers, connect
 from harness.mlflow_group import manifest_file
 from harness.mlflow_runs import Illustrate, RunWriter
 from harness.mlflow_view import DEFAULT_EXPERIMENT
+from harness.outage import COOL_DOWN_S, Outage
 from harness.record import EpochPoint, Role, RunRecord
 from harness.store import RECORD_FILE, Store, write_atomically
+from harness.store_id import settled_id
 from harness.track_sync import CLOSED_FILE, Projection, SyncResult
 from harness.tracking_uri import destination, public_uri, resolve_uri
 
 Result = TypeVar("Result")
 Notify = Callable[[str], None]
 
-COOL_DOWN_S = 30.0
-"""First pause after a failure; doubled with each further one, up to `_LONGEST_PAUSE_S`."""
-
-_LONGEST_PAUSE_S = 300.0
 _PATIENCE_S = 60.0
-_ID_FILE = ".store-id"
+"""For the last calls of a store that answers: pictures and files take their time."""
+
+_HURRY_S = 5.0
+"""For the same after Ctrl-C."""
+
+_SLOW_S = 2.0
+"""A call that lasts longer makes those who wait for it ask whether the store answers at all."""
+
+_GLANCE_S = 0.05
 
 
 class Tracker:
@@ -75,12 +80,13 @@ class Tracker:
         self._experiment = experiment
         self._illustrate = illustrate
         self._notify = notify
-        self._outage = _Outage(cool_down_s)
+        self._outage = Outage(cool_down_s)
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._projection: Projection | None = None
         self._owner: Owner | None = None
         self._open_sweeps: dict[str, Mapping[str, Any]] = {}
+        self._busy_since: float | None = None
 
     def check(self) -> None:
         """Reach the store now, and make database and experiment if they are new.
@@ -156,21 +162,20 @@ class Tracker:
         """
         return self._ask(lambda p: p.log_report(folder, sweep))
 
-    def log_certificate(self, path: Path, params: Mapping[str, str], *, certified: bool) -> str:
+    def log_certificate(self, path: Path) -> str:
         """Send a certificate as artifact `certificate/` of a run of its own; wait for it.
 
         Args:
             path: of its file.
-            params: what was compared.
-            certified: whether all agreed.
 
         Returns:
             The MLflow run id.
 
         Raises:
-            TrackingError: the store refused or did not answer.
+            TrackingError: the store refused or did not answer; `sync` sends it later.
+            StoreError: the file is no certificate.
         """
-        return self._ask(lambda p: p.log_certificate(path, params, certified=certified))
+        return self._ask(lambda p: p.log_certificate(path))
 
     def sync(self) -> SyncResult:
         """Send all that is local and missing in the store, end what died; wait for it.
@@ -181,20 +186,26 @@ class Tracker:
         return self._ask(Projection.sync)
 
     def flush(self, patience_s: float = _PATIENCE_S) -> bool:
-        """Wait until what was passed on so far was tried; tell whether that happened in time."""
+        """Wait until what was passed on so far was tried; tell whether that happened in time.
+
+        A store that does not answer is not waited for: what it lacks is sent later.
+        """
         done = threading.Event()
         self._put(done.set)
-        return done.wait(patience_s)
+        return self._wait_for(done, patience_s)
 
     def close(self, patience_s: float = _PATIENCE_S) -> None:
-        """Send what can be sent within `patience_s` seconds, then let go of everything."""
+        """Send what can be sent within `patience_s` seconds, then let go of everything.
+
+        A store that does not answer costs a few seconds at most.
+        """
         atexit.unregister(self.close)
         thread, self._thread = self._thread, None
         if thread is not None:
-            self._jobs.put(self._catch_up)
-            self._jobs.put(None)
-            thread.join(patience_s)
-            if thread.is_alive() or self._outage.behind:
+            done = threading.Event()
+            for job in (self._catch_up, done.set, None):
+                self._jobs.put(job)
+            if not self._wait_for(done, patience_s) or self._outage.behind:
                 self._notify(
                     f"Not everything has reached {public_uri(self.uri)} yet. It is kept in "
                     f"{self._store.root}: `bench sync` or the next command sends it."
@@ -212,7 +223,7 @@ class Tracker:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.close()
+        self.close(_HURRY_S if kind is KeyboardInterrupt else _PATIENCE_S)
 
     def _post(self, job: Callable[[Projection], None]) -> None:
         """Queue a call that may fail: the local folder has what it says."""
@@ -241,7 +252,30 @@ class Tracker:
 
     def _send(self) -> None:
         while (job := self._jobs.get()) is not None:
+            self._busy_since = time.monotonic()
             job()
+            self._busy_since = None
+
+    def _wait_for(self, done: threading.Event, patience_s: float) -> bool:
+        """Wait for something that the sending thread does last; tell whether it did it."""
+        start = asked = time.monotonic()
+        while not done.wait(_GLANCE_S):
+            now = time.monotonic()
+            if now - start > patience_s:
+                return False
+            if now - max(self._busy_since or now, asked) > _SLOW_S:
+                if self._is_silent():
+                    return done.is_set()
+                asked = time.monotonic()
+        return True
+
+    def _is_silent(self) -> bool:
+        """Tell whether the store is a server that answers nobody."""
+        try:
+            check_answers(self.uri)
+        except TrackingError:
+            return True
+        return False
 
     def _attempt(self, job: Callable[[Projection], None]) -> None:
         if self._outage.resting():
@@ -251,7 +285,7 @@ class Tracker:
             return
         try:
             job(self._connected())
-        except BenchError as error:
+        except (BenchError, OSError) as error:
             self._failed(error)
 
     def _catch_up(self) -> None:
@@ -259,11 +293,12 @@ class Tracker:
         if not self._outage.behind:
             return
         try:
+            check_answers(self.uri)  # each of MLflow's calls would wait much longer
             projection = self._connected()
             for manifest in list(self._open_sweeps.values()):
                 projection.open_sweep(manifest)
             result = projection.sync()
-        except BenchError as error:
+        except (BenchError, OSError) as error:
             self._failed(error)
             return
         if result.gave_up:
@@ -274,7 +309,7 @@ class Tracker:
         for name, reason in result.failed.items():
             self._notify(f"{name} could not be sent: {reason}")
 
-    def _failed(self, error: BenchError) -> None:
+    def _failed(self, error: Exception) -> None:
         first = not self._outage.behind
         self._outage.happened()
         if first:
@@ -292,49 +327,12 @@ class Tracker:
         writer = RunWriter(
             connection,
             self._store,
-            store_id=_store_id(self._store.root),
+            store_id=settled_id(self._store.root),
             owner=owner,
             illustrate=self._illustrate,
         )
         where = destination(self.uri, self._experiment)
         return Projection(writer, self._store, where)
-
-
-class _Outage:
-    """When to try again: a breaker whose pauses grow."""
-
-    def __init__(self, cool_down_s: float) -> None:
-        self.behind = False
-        self._first_s = self._pause_s = cool_down_s
-        self._until = 0.0
-
-    def resting(self) -> bool:
-        return self.behind and time.monotonic() < self._until
-
-    def happened(self) -> None:
-        self.behind = True
-        self._until = time.monotonic() + self._pause_s
-        self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
-
-    def ended(self) -> None:
-        self.behind = False
-        self._pause_s = self._first_s
-
-
-def store_id(root: Path) -> str | None:
-    """Return the identity of an output folder, None before anything was sent from it."""
-    path = root / _ID_FILE
-    return path.read_text(encoding="utf-8").strip() if path.is_file() else None
-
-
-def _store_id(root: Path) -> str:
-    """Return the identity of an output folder, made on first use: folders share servers."""
-    with one_at_a_time(root / ".send.lock"):
-        known = store_id(root)
-        if known is None:
-            known = secrets.token_hex(6)
-            write_atomically(root / _ID_FILE, f"{known}\n".encode())
-        return known
 
 
 def _json(values: Mapping[str, Any]) -> bytes:

@@ -14,10 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.certificate import read_certificate
 from harness.config import RunConfig
-from harness.errors import BenchError, TrackingError
+from harness.errors import BenchError, StoreError, TrackingError
 from harness.mlflow_client import asking, one_at_a_time
 from harness.mlflow_group import GROUP_FILE, SWEEP_FILE, group_metrics, group_note, is_group
+from harness.mlflow_names import certificate_params
 from harness.mlflow_runs import RunWriter
 from harness.mlflow_sweep import SweepRow, sweep_metrics, sweep_note, sweep_row
 from harness.record import EpochPoint, Role, RunRecord
@@ -35,7 +37,7 @@ class SyncResult:
     """What a `sync` did.
 
     Attributes:
-        sent: runs and sweeps that were sent.
+        sent: runs, ends of sweeps and certificates that were sent.
         already: runs that the store had.
         buried: runs whose process had died, now ended as interrupted.
         failed: run id or folder -> why it could not be sent.
@@ -138,11 +140,15 @@ class Projection:
             self._writer.log_folder(run_id, folder, "report")
         return run_id
 
-    def log_certificate(self, path: Path, params: Mapping[str, str], *, certified: bool) -> str:
+    def log_certificate(self, path: Path) -> str:
         """Send a certificate's file to a run of its own; return its id."""
+        certificate = read_certificate(path)
         with self._alone():
-            run_id = self._writer.create_certificate(path.stem, params, certified=certified)
+            run_id = self._writer.create_certificate(
+                path.stem, certificate_params(certificate), certified=certificate.certified
+            )
             self._writer.log_file(run_id, path, "certificate")
+            self._note(_notes_of(path), run_id, file_digest(path))
         return run_id
 
     def sync(self) -> SyncResult:
@@ -168,15 +174,29 @@ class Projection:
                 failed[folder.name] = str(error)
                 in_a_row += isinstance(error, TrackingError)
         gave_up = in_a_row >= _GIVE_UP_AFTER
-        closed = buried = 0
+        others = buried = 0
         if not gave_up:
             try:
-                closed, buried = self._settle(touched, keep=failed)
+                others, buried = self._settle(touched, keep=failed)
+                others += self._send_certificates(failed)
             except TrackingError as error:
-                failed["sweeps"], gave_up = str(error), True
+                failed["sweeps and certificates"], gave_up = str(error), True
         return SyncResult(
-            sent=sent + closed, already=already, buried=buried, failed=failed, gave_up=gave_up
+            sent=sent + others, already=already, buried=buried, failed=failed, gave_up=gave_up
         )
+
+    def _send_certificates(self, failed: dict[str, str]) -> int:
+        """Send the certificates that the store lacks; return how many. One may be damaged."""
+        sent = 0
+        for path in sorted(self._store.certificates.glob("*.json")):
+            if self._is_sent(_notes_of(path), file_digest(path)):
+                continue
+            try:
+                self.log_certificate(path)
+                sent += 1
+            except StoreError as error:
+                failed[path.stem] = str(error)
+        return sent
 
     def _settle(self, touched: Iterable[str], *, keep: Iterable[str]) -> tuple[int, int]:
         """Bring parents up to date after their runs; return sweeps closed and runs buried."""
@@ -271,7 +291,10 @@ class Projection:
     def _note(self, folder: Path, run_id: str, digest: str) -> None:
         notes = read_object(folder / SENT_FILE) | {self._where: {"run": run_id, "digest": digest}}
         text = json.dumps(notes, sort_keys=True, indent=1) + "\n"
-        write_atomically(folder / SENT_FILE, text.encode())
+        try:
+            write_atomically(folder / SENT_FILE, text.encode())
+        except StoreError as error:  # a full disk: the next run would fare no better
+            raise TrackingError(str(error)) from error
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -289,3 +312,8 @@ def digest_of_record(record: RunRecord) -> str:
 def _manifest(folder: Path) -> dict[str, Any]:
     """Return what the sweep or group in a folder is; empty if there is nothing to read."""
     return read_object(folder / SWEEP_FILE) or read_object(folder / GROUP_FILE)
+
+
+def _notes_of(certificate: Path) -> Path:
+    """Return the folder that keeps where a certificate was sent."""
+    return certificate.with_suffix("")

@@ -10,12 +10,12 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from harness.errors import InterruptedRun, SweepError, UsageError
+from harness.errors import InterruptedRun, StoreError, SweepError, UsageError
 from harness.store import Store
 from sweeps.crew import Crew, Stop, TimeIsUp, failed_fast
 from sweeps.group import SweepGroup, refuse_group, settle_group
@@ -138,7 +138,8 @@ def run_sweeps(
                 SweepOutcome(name=name, trials=work.table(), total=total, stopped=reason)
                 for name, work in searches.items()
             )
-            _close(tracker, group, notes, "interrupted" if stopped else "failed", outcomes)
+            with suppress(StoreError):  # on a full disk; the first error is the one to report
+                _close(tracker, group, notes, "interrupted" if stopped else "failed", outcomes)
             if not isinstance(error, TimeIsUp):
                 raise
         else:

@@ -242,7 +242,7 @@ class Crew:
     def _raised(self, work: Work, flight: _Flight, raised: Raised) -> None:
         if raised.kind == StoreError.__name__:
             # A full disk would turn every further trial into a failure.
-            raise StoreError(raised.reason)
+            raise StoreError(raised.reason.removeprefix(f"{raised.kind}: "))
         if raised.kind == InterruptedRun.__name__:
             self._put_back(work, flight, raised.reason)
         else:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.errors import StoreError, SweepError
+from harness.store import cannot_write
 
 LOCK_FILE = "lock"
 
@@ -70,10 +71,13 @@ def hold_lock(folder: Path) -> Iterator[None]:
                 f"is running {folder.name!r}. Wait for it, end it with `bench stop`, or give "
                 "this one another --name."
             )
-        os.ftruncate(handle, 0)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         account = {"host": platform.node(), "pid": os.getpid(), "since": now}
-        os.pwrite(handle, f"{json.dumps(account)}\n".encode(), 0)
+        try:
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"{json.dumps(account)}\n".encode(), 0)
+        except OSError as error:
+            raise cannot_write(folder / LOCK_FILE, error) from error
         try:
             yield
         finally:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from harness.errors import StoreError
+from harness.store import cannot_write
 from sweeps.growth import COUNTERS, Growth, oom_kills, resident_mib
 from sweeps.protocol import Job, Report, decode_report, encode
 
@@ -56,7 +56,7 @@ class LocalWorker:
                 self._log_start = log.tell()
                 self._process = _spawn(execute, log.fileno(), environment)
         except OSError as error:
-            raise StoreError(f"{self.log} cannot be written: {error.strerror}.") from error
+            raise cannot_write(self.log, error) from error
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._jobs, self._answers = self._process.stdin, self._process.stdout

@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from harness.errors import StoreError
 from harness.record import RunRecord
-from harness.store import Store
+from harness.store import Store, cannot_write
 from sweeps.backoff import Backoff
 from sweeps.objectives import finite, front
 from sweeps.plan import SweepPlan, read_plan
@@ -226,7 +226,7 @@ def _journal_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StoreError(f"{path} cannot be written: {error.strerror or error}.") from error
+        raise cannot_write(path, error) from error
     except (ValueError, KeyError) as error:
         raise StoreError(
             f"{path} must be a journal of Optuna, but it is damaged: {error!r}. Restore it from a "

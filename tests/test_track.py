@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from certified import certificate, contender, quantity
 from tracked import CONFIG, MANIFEST, final, new_store, point, record, trial
 
 from harness import mlflow_names as names
@@ -359,6 +360,26 @@ def test_sync_sends_a_record_that_changed(store: Store, tracker: Tracker) -> Non
     store.write_record(record(reason="third thoughts"))
     assert tracker.sync().sent == 1
     assert runs_of(store)["r1"].data.tags["bench.reason"] == "third thoughts"
+
+
+def test_sync_sends_certificates_and_only_once(store: Store, tracker: Tracker) -> None:
+    store.certificates.mkdir(parents=True)
+    bad = (contender(quantities=(quantity(difference=None),)),)
+    for made in (certificate(name="good"), certificate(name="bad", contenders=bad)):
+        (store.certificates / f"{made.name}.json").write_text(made.dumps())
+    tracker.log_certificate(store.certificates / "good.json")
+    (store.certificates / "broken.json").write_text("{")
+    first, second = tracker.sync(), tracker.sync()
+    assert (first.sent, second.sent) == (1, 0)
+    assert set(first.failed) == set(second.failed) == {"broken"}
+    runs = runs_of(store)
+    assert {key: run.info.status for key, run in runs.items()} == {
+        "certificate:good": "FINISHED", "certificate:bad": "FAILED",
+    }  # fmt: skip
+    assert runs["certificate:bad"].data.params["strategies"] == "cpu,mirrored"
+    for name in ("good", "bad"):
+        sent = artifacts_of(runs[f"certificate:{name}"]) / "certificate" / f"{name}.json"
+        assert sent.read_text() == (store.certificates / f"{name}.json").read_text()
 
 
 KILLED = """
