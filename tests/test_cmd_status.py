@@ -19,7 +19,7 @@ from harness.mnist import N_VALIDATION
 from harness.sent_notes import SENT_FILE
 from harness.store import RECORD_FILE, Store, file_digest
 from harness.tracking_uri import destination, resolve_uri
-from sweeps.standing import GROUP_FILE
+from sweeps.group import SweepGroup, settle_group
 from sweeps.study import JOURNAL_FILE
 
 pytestmark = pytest.mark.slow
@@ -176,7 +176,8 @@ def test_a_group_shows_its_members(store, bench):
     for name in ("g.a", "g.b", "x"):
         sweep(store, toy_plan(name=name, finals=0), total=1)
     store.sweep_dir("g").mkdir()
-    (store.sweep_dir("g") / GROUP_FILE).write_text("{}")
+    members = {"g.a": "a", "g.b": "b"}
+    settle_group(SweepGroup(name="g", members=members), store.sweep_dir("g"))
     code, said, _ = bench("status g")
     assert code == 0
     assert said.startswith("group g: not running\n")

@@ -15,7 +15,7 @@ from toy_sweep import sweep, toy_plan
 from harness import cli
 from harness.store import Store
 from sweeps.lock import LOCK_FILE, holder
-from sweeps.standing import GROUP_FILE
+from sweeps.group import SweepGroup, settle_group
 
 pytestmark = pytest.mark.slow
 
@@ -141,7 +141,7 @@ def test_one_on_another_host_is_left_alone(store, bench):
 def test_a_group_is_stopped_by_its_name(store, bench):
     folder = store.sweep_dir("group")
     folder.mkdir(parents=True)
-    (folder / GROUP_FILE).write_text("{}")
+    settle_group(SweepGroup(name="group", members={"group.a": "a"}), folder)
     code = (
         "import sys, time; from pathlib import Path; from sweeps.lock import hold_lock\n"
         "with hold_lock(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"

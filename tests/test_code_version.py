@@ -92,9 +92,9 @@ def test_the_default_name_does_not_depend_on_code_or_defaults():
 
 def test_the_first_free_name_overwrites_nothing(tmp_path):
     store = Store(tmp_path)
-    assert under_free_name(PLAN, store).name == "mine"
+    assert under_free_name([PLAN], store)[0].name == "mine"
     store.sweep_dir("mine").mkdir(parents=True)
-    assert under_free_name(PLAN, store).name == "mine-2"
+    assert under_free_name([PLAN], store)[0].name == "mine-2"
     store.run_dir("mine-2-t003").mkdir(parents=True)  # left of a sweep whose folder is gone
     store.run_dir("mine-3-later").mkdir()
-    assert under_free_name(PLAN, store).name == "mine-3"
+    assert under_free_name([PLAN], store)[0].name == "mine-3"

@@ -34,7 +34,7 @@ def search(sampler, seed, trials=40):
     for number in range(trials):
         params = propose(
             sampler, DEFAULT_SPACE, seed=seed, number=number, guide=guide(rows, number, 4),
-            direction="minimize",
+            directions=["minimize"],
         )  # fmt: skip
         rows.append(TrialRow(number=number, status="finished", params=params, value=miss(params)))
     return rows

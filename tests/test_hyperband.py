@@ -85,7 +85,7 @@ def test_a_trial_is_compared_within_its_bracket():
             "hyperband", Guide(seen=tuple(rows), unseen=()), number=number, epochs=EPOCHS,
             space=DEFAULT_SPACE, direction="maximize",
         )  # fmt: skip
-        going = [judge.goes_on(epoch, value) for epoch in range(1, EPOCHS + 1)]
+        going = [judge.goes_on(epoch, [value]) for epoch in range(1, EPOCHS + 1)]
         return going.index(False) + 1 if False in going else None
 
     assert (stopped(4, 0.45), stopped(4, 0.55)) == (7, None)

@@ -148,7 +148,7 @@ def test_a_worker_killed_while_the_kernel_kills_is_told_to_have_lacked_memory(ma
     for kills, cause in ((3, "worker_died"), (4, "out_of_memory"), (4, "worker_died")):
         pool.submit(0, job(tmp_path, "hang"))
         (epoch,) = hear(pool)
-        pool.answer(epoch.slot, go_on=True)
+        pool.answer(epoch.slot, "go")
         counter.write_text(f"oom_kill {kills}\n")
         for pid in toy.pids(Store(tmp_path)):
             if alive(pid):
@@ -165,7 +165,7 @@ def test_a_worker_that_we_kill_has_not_lacked_memory(make_pool, tmp_path):
     hear(pool)
     pool.submit(0, job(tmp_path, "stop"))
     (epoch,) = hear(pool)
-    pool.answer(epoch.slot, go_on=True)
+    pool.answer(epoch.slot, "go")
     counter.write_text("oom_kill 1\n")
     (died,) = hear(pool)
     assert died.cause == "worker_died"
@@ -180,7 +180,7 @@ def test_time_in_which_the_pool_itself_stood_still_does_not_count(
     hear(pool)
     pool.submit(0, job(tmp_path, "hang"))
     (epoch,) = hear(pool)
-    pool.answer(epoch.slot, go_on=True)
+    pool.answer(epoch.slot, "go")
     time.sleep(2.5)
     assert pool.poll(0.0) == []
     (died,) = hear(pool)

@@ -45,7 +45,7 @@ def table(sampler, count, *, seed=0, cheat=None):
     for number in range(count):
         params = propose(
             sampler, space_of(sampler), seed=seed, number=number, guide=guide(rows, number, 4),
-            direction="maximize",
+            directions=["maximize"],
         )  # fmt: skip
         status = ("finished", "finished", "pruned", "failed")[number % 4]
         found = None if status == "failed" else (cheat or value)(params)
@@ -70,7 +70,7 @@ def test_proposals_do_not_depend_on_what_was_asked_before(sampler):
     for number in (0, 1, 9, 23):
         alone = propose(
             sampler, space_of(sampler), seed=0, number=number, guide=guide(rows, number, 4),
-            direction="maximize",
+            directions=["maximize"],
         )  # fmt: skip
         assert alone == rows[number].params
 
@@ -109,7 +109,7 @@ def test_a_plan_refuses_a_space_that_its_sampler_cannot_search():
 def test_a_missing_package_is_named_with_what_installs_it(monkeypatch, sampler):
     values = {
         "trials": 50, "trial_epochs": None, "trial_examples": None, "final_seeds": 3,
-        "workers": None, "lookahead": LOOKAHEAD, "sampler": sampler, "pruner": "none",
+        "top": 1, "workers": None, "lookahead": LOOKAHEAD, "sampler": sampler, "pruner": "none",
     }  # fmt: skip
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     words = rf"needs the package '{EXTRAS[sampler]}', .* pip install 'locbench\[samplers\]'"

@@ -12,11 +12,11 @@ from toy_sweep import sweep, toy_plan
 from harness.config import RunConfig
 from harness.errors import StoreError
 from harness.store import Store
+from sweeps.group import SweepGroup, settle_group
 from sweeps.lock import hold_lock
 from sweeps.progress import PROGRESS_FILE, Progress, UnderWay
 from sweeps.sampler import TrialRow
 from sweeps.standing import (
-    GROUP_FILE,
     Standing,
     group_members,
     running,
@@ -143,7 +143,8 @@ def test_groups_are_told_from_their_members(done, tmp_path):
         sweep(store, toy_plan(name=name, finals=0), total=1)
     assert group_members(store, "both") == []
     store.sweep_dir("both").mkdir()
-    (store.sweep_dir("both") / GROUP_FILE).write_text("{}")
+    group = SweepGroup(name="both", members={"both.a": "a", "both.b": "b"})
+    settle_group(group, store.sweep_dir("both"))
     assert group_members(store, "both") == ["both.a", "both.b"]
     assert sweep_names(store) == ["both.a", "both.b", "bother", "toy"]
     with hold_lock(store.sweep_dir("both")), hold_lock(store.sweep_dir("both.a")):

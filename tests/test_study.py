@@ -275,7 +275,7 @@ def test_trials_never_open_the_test_split_and_finals_do():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"version": 99}, r"must have version \d+, got 99\. If another release"),
+        ({"version": 99}, r"must have version 1 or \d+, got 99\. If another release"),
         ({"lookbehind": 4}, r"but has 'lookbehind'\. If another release"),
         ({"base": None}, r"must hold 'base', but does not\. If another release"),
         ({"lookahead": 0}, r"no description of a sweep: The lookahead must .+ got 0\. If another"),
