@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator
 from typing import Literal, get_args
 
+from harness.plain_words import in_words
+
 Cause = Literal["diverged", "out_of_memory", "plugin", "transient", "worker_died"]
 """diverged: NaN or infinite numbers; plugin: a backbone or head raised while it was built;
 transient: the same run may go through at another time; worker_died: its process did not."""
@@ -23,7 +25,7 @@ _MEMORY_WORDS = re.compile(
     r"|failed to allocate|ALLOC_FAILED"
 )
 
-_FRAMEWORK = {"OpError", "StagingError", "XlaRuntimeError", "JaxRuntimeError"}
+_WRAPPERS = {"InternalError", "UnknownError", "StagingError", "XlaRuntimeError", "JaxRuntimeError"}
 """Classes in which TensorFlow, XLA and autograph may wrap an error that only their text names."""
 
 _TRANSIENT_CLASSES = {
@@ -57,8 +59,7 @@ def memory_words(error: BaseException) -> str:
         told = [line for line in lines if re.match(r"OOM when|.*out of memory", line, re.I)]
         if told:
             return told[0].rstrip(".")
-    text = str(error).strip().partition("\n")[0].rstrip(".")
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return in_words(error)
 
 
 def _links(error: BaseException) -> Iterator[BaseException]:
@@ -77,7 +78,7 @@ def _lacks_memory(error: BaseException) -> bool:
     names = _names(error)
     if names & _MEMORY_CLASSES:
         return True
-    return bool(names & _FRAMEWORK and _MEMORY_WORDS.search(str(error)))
+    return bool(names & _WRAPPERS and _MEMORY_WORDS.search(str(error)))
 
 
 def _may_pass(error: BaseException) -> bool:

@@ -129,6 +129,12 @@ def peak_rss_mib() -> float:
     return peak / 2**20 if sys.platform == "darwin" else peak / 1024  # bytes there, KiB elsewhere
 
 
+def resident_mib() -> float:
+    """Return the resident set of this process in MiB; its peak where only that is told."""
+    found = re.search(r"^VmRSS:\s*(\d+) kB$", _read(Path("/proc/self/status")) or "", re.M)
+    return int(found[1]) / 1024 if found else peak_rss_mib()
+
+
 def _cpu_quota(text: str | None) -> float | None:
     """Return the cores that a cgroup's `cpu.max` grants ("quota period" in µs, or "max")."""
     found = re.match(r"(\d+) (\d+)$", (text or "").strip())

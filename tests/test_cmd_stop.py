@@ -14,8 +14,8 @@ from toy_sweep import sweep, toy_plan
 
 from harness import cli
 from harness.store import Store
-from sweeps.lock import LOCK_FILE, holder
 from sweeps.group import SweepGroup, settle_group
+from sweeps.lock import LOCK_FILE, holder
 
 pytestmark = pytest.mark.slow
 

@@ -179,6 +179,58 @@ def test_compiling_is_paid_and_reported_once(store: Store) -> None:
     assert (measure.value, measure.reason) == (None, "compiled for an earlier run of this process")
 
 
+def test_networks_in_turns_are_compiled_once_each(store: Store) -> None:
+    engines._compiled.cache_clear()
+    names = ["nets:tiny", "nets:normalised", "nets:dropping", "nets:decaying"]
+    assert len(names) == engines.KEPT
+    records = [
+        go(store, f"{turn}-{name[5:]}", epochs=1, evaluate_test=False, backbone=name)
+        for turn in range(3)
+        for name in names
+    ]
+    for first, *later in zip(records[:4], records[4:8], records[8:], strict=True):
+        assert first.value("compile_s") is not None
+        assert {record.value("compile_s") for record in later} == {None}
+        assert {record.history[0].metrics["train_loss"] for record in later} == {
+            first.history[0].metrics["train_loss"]
+        }
+    data, layout = load(CONFIG, None, say=print), engines.open_devices(CONFIG)
+    for name in names:
+        config = dataclasses.replace(CONFIG, backbone=name)
+        engine, _, _ = engines.compiled_engine(config, data, layout)
+        assert engine._train_call.experimental_get_tracing_count() == 1
+        assert engine._predict_call.experimental_get_tracing_count() == 1
+    go(store, "fifth", epochs=1, evaluate_test=False, backbone="nets:nested")
+    again = go(store, "again", epochs=1, evaluate_test=False, backbone=names[0])
+    assert again.value("compile_s") is not None, "the one used longest ago made room"
+
+
+def test_what_fits_does_not_depend_on_what_came_before(store: Store) -> None:
+    engines._compiled.cache_clear()
+    assert go(store, "before", epochs=1).status == "finished"
+    assert go(store, "jealous", epochs=1, backbone="test_run:jealous").status == "finished"
+    assert _alone[:2] == [False, True]
+    greedy = go(store, "greedy", epochs=1, backbone="test_run:greedy")
+    assert (greedy.status, greedy.cause) == ("failed", "out_of_memory")
+    assert greedy.reason is not None
+    assert greedy.reason.startswith("Out of memory with batch_size 16: ")
+    assert greedy.reason.endswith(" Use a smaller --batch-size or network.")
+    assert "no room" in (greedy.traceback or "")
+
+
+_alone: list[bool] = []
+
+
+def jealous(image_shape: tuple[int, int, int]) -> Any:
+    """A network that fits into memory only if no other is kept when it is built first."""
+    _alone.append(not engines._compiled.cache_info().currsize)
+    return nets.tiny(image_shape) if any(_alone) else greedy(image_shape)
+
+
+def greedy(image_shape: tuple[int, int, int]) -> Any:
+    raise MemoryError("no room")
+
+
 def test_auto_times_xla_once_a_process_and_says_what_it_chose(store: Store) -> None:
     engines._compiled.cache_clear()
     said: list[str] = []
