@@ -17,6 +17,7 @@ from harness.errors import StoreError, UsageError
 from harness.record import RunRecord
 from harness.store import Store
 from harness.tracking_uri import public_uri, resolve_uri
+from reports.goals import Goal
 from sweeps.importance import importances
 from sweeps.plan import SweepPlan
 
@@ -68,6 +69,7 @@ def report(
             [(run.record, run.folder) for run in found],
             folder,
             title=title,
+            goals={name: goals_of(plan) for name, plan in plans.items()},
             importances={name: _importances(plan, records) for name, plan in plans.items()},
             commands={name: _command(plan, plans, records) for name, plan in plans.items()},
             certificates=_certificates(store),
@@ -75,6 +77,11 @@ def report(
     note(f"report: {written.path}")
     with Tracker(uri, store, experiment=experiment, notify=say) as tracker:
         tracker.log_report(folder, sweep=names[0] if len(names) == 1 else None)
+
+
+def goals_of(plan: SweepPlan) -> tuple[Goal, ...]:
+    """Return what a sweep is after, in the words of reports."""
+    return tuple(Goal(name=name) for name in plan.objectives)
 
 
 def _certificates(store: Store) -> list[Certificate]:

@@ -7,6 +7,7 @@ from statistics import fmean
 
 from rich.table import Table
 
+from harness.cmd_report import goals_of
 from harness.console import console, note, say
 from harness.record import RunRecord
 from harness.store import Store
@@ -65,9 +66,9 @@ def results_table(
         if search is None or search.best is None:
             table.add_row(plan.base.backbone, "none finished")
             continue
-        score = search.best.score or 0.0
-        cells = [_cell(search.test), _cell(search.rerun), _cell(search.gap)]
-        table.add_row(plan.base.backbone, str(search.best.number), f"{score:.3f}", *cells)
+        goal, value = plan.goals[0], search.best.value or 0.0
+        cells = [_cell(e, goal.digits) for e in (search.test, search.rerun, search.gap)]
+        table.add_row(plan.base.backbone, str(search.best.number), goal.text(value), *cells)
         _add_others(table, plan, outcome, best=search.best.number)
     return table
 
@@ -75,7 +76,9 @@ def results_table(
 def _search(plan: SweepPlan, outcome: SweepOutcome, store: Store) -> Search | None:
     found = [store.read_record(plan.trial_id(row.number)) for row in outcome.trials]
     trials = [record for record in found if record is not None]
-    searches = summarise_searches([*trials, *outcome.finals, *outcome.reruns])
+    searches = summarise_searches(
+        [*trials, *outcome.finals, *outcome.reruns], {plan.name: goals_of(plan)}
+    )
     return searches[0] if searches else None
 
 
@@ -85,21 +88,22 @@ def _add_others(table: Table, plan: SweepPlan, outcome: SweepOutcome, *, best: i
     for number in others:
         finals = [record for record in outcome.finals if record.trial == number]
         (row,) = (row for row in outcome.trials if row.number == number)
-        value = "" if row.value is None else f"{row.value:.3f}"
-        table.add_row("", str(number), value, _mean(finals, plan.objective))
+        value = "" if row.value is None else plan.goals[0].text(row.value)
+        table.add_row("", str(number), value, _mean(finals, plan))
 
 
-def _mean(records: Sequence[RunRecord], measure: str) -> str:
-    values = [record.value(f"test_{measure}") for record in records]
+def _mean(records: Sequence[RunRecord], plan: SweepPlan) -> str:
+    (goal, *_) = goals_of(plan)
+    values = [record.value(goal.tested or goal.measure) for record in records]
     known = [value for value in values if value is not None]
-    return f"{fmean(known):.3f}" if known else ""
+    return plan.goals[0].text(fmean(known)) if known else ""
 
 
-def _cell(estimate: Estimate) -> str:
+def _cell(estimate: Estimate, digits: int) -> str:
     if estimate.value is None:
         return ""
     if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:.3f}"
+        return f"{estimate.value:,.{digits}f}"
     # The longer side: the other may be cut where a score cannot go.
     half = max(estimate.high - estimate.value, estimate.value - estimate.low)
-    return f"{estimate.value:.3f} ± {half:.3f}"
+    return f"{estimate.value:,.{digits}f} ± {half:,.{digits}f}"

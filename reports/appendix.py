@@ -21,7 +21,7 @@ _CANNOT_SEPARATE = (
     "- **cannot separate**: the interval holds 0. It does not say that both are equal."
 )
 _OPTIMISM = (
-    "- **optimism gap**: the best of many trials is partly luck, so its validation score "
+    "- **optimism gap**: the best of many trials is partly luck, so its validation result "
     "flatters; the same configuration trained as in the search, with new seeds and on the test "
     "split, does not. Its interval counts the seeds of the re-runs only, not that validation and "
     "test are different images."
@@ -31,7 +31,7 @@ _BUDGET = (
     "reason alone. Contenders whose searches were granted the same trials, of the same length, "
     "are ranked; what a pruner saved is not spent again. A row with no search recorded is ranked "
     "as it is: if it stands behind a searched one, that does not speak against its backbone. "
-    "No. 1 is what a search itself chose, by validation score; to choose another one of its "
+    "No. 1 is what a search itself chose, on validation; to choose another one of its "
     "trials because it tested better would be to search on the test split."
 )
 

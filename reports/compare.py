@@ -15,6 +15,7 @@ from harness.record import DataIdentity, Machine, Role, RunRecord, Status
 from reports.budgets import Budget, budget_of
 from reports.contenders import Contender, label_machines, machine_key, rank_contenders
 from reports.evidence import Evidence
+from reports.goals import SCORE, Goal
 from reports.searches import Search, summarise_searches
 from reports.verdicts import Verdict, judge
 
@@ -90,8 +91,14 @@ class Comparison:
         return board.budget if len(alike) > 1 else None
 
 
-def compare(evidence: Iterable[Evidence]) -> Comparison:
+def compare(
+    evidence: Iterable[Evidence], goals: Mapping[str, Sequence[Goal]] | None = None
+) -> Comparison:
     """Compare runs: group by configuration, rank within equal data and budgets, judge the leaders.
+
+    Args:
+        evidence: what each run left behind.
+        goals: name of a sweep -> what it was after; the score for one that is not named.
 
     Raises:
         UsageError: there are no runs, or one run id came twice.
@@ -104,7 +111,7 @@ def compare(evidence: Iterable[Evidence]) -> Comparison:
     ranked = [item for item in items if reasons[item.record.run_id] is None]
     by_id = {item.record.run_id: item for item in ranked}
     tables = []
-    places = _places([item.record for item in items])
+    places = _places([item.record for item in items], goals or {})
     for same_data in _grouped(ranked, key=data_key):
         data = same_data[0].record.data
         groups = _grouped(same_data, key=contender_key)
@@ -119,7 +126,7 @@ def compare(evidence: Iterable[Evidence]) -> Comparison:
     tables.sort(key=_by_size)
     return Comparison(
         tables=tuple(tables),
-        searches=summarise_searches([item.record for item in items]),
+        searches=summarise_searches([item.record for item in items], goals),
         machines=tuple(labels.values()),
         runs=tuple(_line(item.record, labels, reasons) for item in items),
     )
@@ -182,13 +189,15 @@ def _budgets(items: Sequence[Evidence]) -> dict[str, Budget]:
     return {r.run_id: budget_of(r, trials.get(r.sweep, [])) for r in finals}
 
 
-def _places(records: Sequence[RunRecord]) -> dict[str, int]:
-    """Return run id of each final -> place of its trial, by validation score, in its search."""
+def _places(records: Sequence[RunRecord], goals: Mapping[str, Sequence[Goal]]) -> dict[str, int]:
+    """Return run id of each final -> place of its trial, by the first goal, in its search."""
     scores: dict[str | None, list[float]] = {}
     of_trial: dict[tuple[str | None, int | None], float] = {}
     for record in records:
-        score = record.value("validation_score")
-        if record.role == "trial" and record.status == "finished" and score is not None:
+        goal = goals.get(record.sweep or "", SCORE)[0]
+        value = goal.at_end(record)
+        if record.role == "trial" and record.status == "finished" and value is not None:
+            score = goal.sign * value
             scores.setdefault(record.sweep, []).append(score)
             of_trial[record.sweep, record.trial] = score
     return {

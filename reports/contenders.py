@@ -33,7 +33,7 @@ class Contender:
         parameters: number of weights; None if no run says, or they do not agree.
         mflops: of one image's forward pass; None if no run says, or they do not agree.
         budget: of the search that found the configuration; None if no search is recorded.
-        place: of its trial in that search, by validation score; 1 is what the search chose.
+        place: of its trial in that search, by what that was after; 1 is what the search chose.
     """
 
     name: str

@@ -17,6 +17,7 @@ from reports.certificates import certificate_lines
 from reports.compare import Comparison, Table, data_values
 from reports.contenders import Contender
 from reports.evidence import IMAGE_MEASURES
+from reports.goals import Goal
 from reports.searches import Search
 from reports.statistics import Estimate
 from reports.summary import summary_lines, verdict_line
@@ -243,19 +244,22 @@ def _search(search: Search, command: str | None) -> list[str]:
     lines = [f"## Sweep {code(search.name)}", ""]
     ends = [f"{search.count(s)} {s}" for s in ("finished", "pruned", "failed", "interrupted")
             if search.count(s)]  # fmt: skip
-    best = search.best
+    best, goal = search.best, search.goals[0]
+    digits, tested = goal.digits + 1, goal.title.replace("validation", "test")
     rows = [
         ["backbone", ", ".join(code(name) for name in search.backbones)],
         ["trials", f"{len(search.trials)} ({', '.join(ends) or 'none'})"],
         ["searched", ", ".join(code(name) for name in search.varied) or "nothing varied"],
-        ["best trial, validation score", "none finished" if best is None or best.score is None
-         else f"{number(best.score)} (trial {best.number}, run {code(best.run_id)})"],
+        [f"best trial, {text(goal.title)}", "none finished" if best is None or best.value is None
+         else f"{number(best.value, digits)} (trial {best.number}, run {code(best.run_id)})"],
         ["budget, in training examples", _budget(search)],
-        ["trained in full with new seeds, validation score", _over(search.validation, ())],
-        ["trained in full with new seeds, test score", _over(search.test, search.final_ids)],
-        *([["re-run as in the search with new seeds, test score",
-            _over(search.rerun, search.rerun_ids)]] if search.rerun_ids else []),
-        ["optimism gap: best validation score minus re-run test score", _over(search.gap, ())],
+        [f"trained in full with new seeds, {text(goal.title)}",
+         _over(search.validation, (), digits)],
+        *([[f"trained in full with new seeds, {text(tested)}",
+            _over(search.test, search.final_ids, digits)]] if goal.tested else []),
+        *([[f"re-run as in the search with new seeds, {text(tested)}",
+            _over(search.rerun, search.rerun_ids, digits)]] if search.rerun_ids else []),
+        [f"optimism gap: {_gap_words(goal)}", _over(search.gap, (), digits)],
     ]  # fmt: skip
     lines += table(["what", "value"], rows)
     if command is not None:
@@ -274,8 +278,14 @@ def _budget(search: Search) -> str:
     )
 
 
-def _over(estimate: Estimate, run_ids: Sequence[str]) -> str:
-    words = with_interval(estimate)
+def _gap_words(goal: Goal) -> str:
+    if goal.name == "score":
+        return "best validation score minus re-run test score"
+    return f"how much better {text(goal.title)} of the best trial is than that of re-runs on test"
+
+
+def _over(estimate: Estimate, run_ids: Sequence[str], digits: int) -> str:
+    words = with_interval(estimate, digits)
     if interval(estimate):
         words += f" over {what_varied(estimate)}"
     runs = ", ".join(code(run_id) for run_id in run_ids)
@@ -290,18 +300,32 @@ def _short(value: object) -> object:
 
 
 def _best_trials(search: Search) -> list[str]:
-    scored = [t for t in search.trials if t.score is not None]
-    scored.sort(key=lambda t: (-(t.score or 0), t.number))
-    if not scored:
+    if len(search.goals) > 1:
+        by_number = {t.number: t for t in search.trials}
+        best = [by_number[number] for number in search.front]
+    else:
+        best = [t for t in search.trials if t.value is not None]
+        best.sort(key=lambda t: (-search.goals[0].sign * (t.value or 0), t.number))
+        best = best[:_BEST_TRIALS]
+    if not best:
         return []
     rows = [
-        [str(t.number), number(t.score or 0), *(text(_short(value)) for _, value in t.values),
+        [str(t.number),
+         *(number(value, goal.digits + 1)
+           for goal, value in zip(search.goals, (t.value or 0, *t.more), strict=True)),
+         *(text(_short(value)) for _, value in t.values),
          code(t.run_id)]
-        for t in scored[:_BEST_TRIALS]
+        for t in best
     ]  # fmt: skip
-    head = ["trial", "validation score", *(text(field) for field in search.varied), "run"]
-    lines = [
-        f"The best {count(len(rows), 'trial')}, each one run with one seed (no interval):",
-        "",
+    head = [
+        "trial",
+        *(text(goal.title) for goal in search.goals),
+        *(text(field) for field in search.varied),
+        "run",
     ]
+    what = (
+        f"The best {count(len(rows), 'trial')}" if len(search.goals) == 1
+        else f"The Pareto front, {count(len(rows), 'trial')} that no other one dominates"
+    )  # fmt: skip
+    lines = [f"{what}, each one run with one seed (no interval):", ""]
     return lines + table(head, rows, right="r" * (len(head) - 1))

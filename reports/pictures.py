@@ -14,8 +14,9 @@ from reports.evidence import Evidence
 from reports.illustrate import read_examples
 from reports.run_figures import curves_plot
 from reports.scene_figures import boxes_plot, right_wrong_plot, scenes_plot
+from reports.searches import Search
 from reports.style import PALETTE, Omitted, Plot
-from reports.sweep_figures import fields_plot, importance_plot, trials_plot
+from reports.sweep_figures import fields_plot, front_plot, importance_plot, trials_plot
 from reports.verdict_figures import confusion_plot, iou_plot, score_plot
 
 AnyPlot = Plot | Omitted
@@ -63,18 +64,25 @@ def choose_pictures(
         ),
         untested=() if comparison.tables else _untested_pictures(comparison, by_id),
         searches=tuple(
-            (
-                Titled(title="Score over trials",
-                       plot=trials_plot(search, name=f"sweep-{place}-trials")),
-                Titled(title="Score over the searched fields",
-                       plot=fields_plot(search, name=f"sweep-{place}-fields")),
-                Titled(title="Importances",
-                       plot=importance_plot(importances.get(search.name), sweep=search.name,
-                                            name=f"sweep-{place}-importances")),
-            )
+            _search_pictures(search, importances.get(search.name), prefix=f"sweep-{place}-")
             for place, search in enumerate(comparison.searches, 1)
         ),
         networks=_networks(comparison, by_id, evidence),
+    )  # fmt: skip
+
+
+def _search_pictures(
+    search: Search, importances: Mapping[str, float] | None, *, prefix: str
+) -> tuple[Titled, ...]:
+    what = search.goals[0].title.removeprefix("validation ").capitalize()
+    front = Titled(title="Pareto front", plot=front_plot(search, name=f"{prefix}front"))
+    return (
+        *([front] if len(search.goals) > 1 else []),
+        Titled(title=f"{what} over trials", plot=trials_plot(search, name=f"{prefix}trials")),
+        Titled(title=f"{what} over the searched fields",
+               plot=fields_plot(search, name=f"{prefix}fields")),
+        Titled(title="Importances",
+               plot=importance_plot(importances, sweep=search.name, name=f"{prefix}importances")),
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from harness.record import RunRecord
 from harness.store import file_digest, write_atomically
 from reports.compare import Comparison, compare
 from reports.evidence import load
+from reports.goals import Goal
 from reports.markdown import AnyPicture, Gallery, MissingPicture, Picture, render
 from reports.pictures import Pictures, Titled, choose_pictures
 from reports.style import Plot
@@ -45,6 +46,7 @@ def publish(
     folder: Path,
     *,
     title: str,
+    goals: Mapping[str, Sequence[Goal]] | None = None,
     importances: Mapping[str, Mapping[str, float]] | None = None,
     commands: Mapping[str, str] | None = None,
     certificates: Sequence[Certificate] = (),
@@ -58,7 +60,8 @@ def publish(
         runs: each record with its folder (predictions, example scenes).
         folder: made if missing; must be empty or hold an older report.
         title: heading of the report.
-        importances: sweep name -> field -> share of the score's variance that it explains.
+        goals: sweep name -> what it was after; the score for one that is not named.
+        importances: sweep name -> field -> share of the first goal's variance that it explains.
         commands: sweep name -> the command line that repeats the sweep.
         certificates: of strategies; those of networks that no run trained are left out.
         made_at: date to write into the report; without it none is written.
@@ -69,7 +72,7 @@ def publish(
     """
     old = _own_files(folder)
     evidence = [load(record, run_folder) for record, run_folder in runs]
-    comparison = compare(evidence)
+    comparison = compare(evidence, goals)
     contents: dict[str, bytes] = {}
     gallery = _drawn(choose_pictures(comparison, evidence, importances or {}), contents)
     trained = {each.record.config.backbone for each in evidence}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.record import RunRecord, Status
 from reports.budgets import consumed, trial_size
 from reports.contenders import varied_fields
+from reports.goals import SCORE, Goal
 from reports.statistics import Estimate, t_interval
 
 _FREE = ("seed", "evaluate_test")
@@ -20,16 +21,18 @@ class Trial:
     """One trial of a search.
 
     Attributes:
-        score: validation score at its end; None if it did not get that far.
-        last_score: validation score of its last epoch, also of a pruned trial.
+        value: of the first goal at its end; None if it did not get that far.
+        last_value: of the first goal after its last epoch, also of a pruned trial.
+        more: of the further goals at its end, if there is a `value`.
         values: field -> value, of the fields that the search varied.
     """
 
     number: int
     run_id: str
     status: Status
-    score: float | None
-    last_score: float | None
+    value: float | None
+    last_value: float | None
+    more: tuple[float, ...] = ()
     values: tuple[tuple[str, object], ...]
 
 
@@ -38,13 +41,15 @@ class Search:
     """A sweep: its trials, the best of them, its finals, and the best trial repeated.
 
     Attributes:
+        goals: what the search was after; "best" means the first of them.
         varied: fields in which the trials differ, seeds apart.
-        best: the finished trial with the highest validation score; None if none finished.
-        validation, test: scores of the best trial's finals, over seeds.
-        rerun: test score of the best trial repeated as in the search, over new seeds.
-        gap: best validation score of the search minus the mean test score of the re-runs:
-            how much the search flatters itself, since the best of many is partly luck. Finals
-            that trained like the trial are re-runs too.
+        best: the finished trial that is best in the first goal; None if none finished.
+        front: with several goals the numbers of the trials that no other one dominates.
+        validation, test: the first goal of the best trial's finals, over seeds.
+        rerun: the first goal on test of the best trial repeated as in the search, over new seeds.
+        gap: how much better the best validation result of the search is than the mean test
+            result of the re-runs: how much the search flatters itself, since the best of many is
+            partly luck. Finals that trained like the trial are re-runs too.
         final_ids, rerun_ids: run ids of those that were tested.
         trial_size: epochs and training examples of a trial that nobody stops; None if none says.
         consumed: training examples that all trials did train on, each counted in each epoch.
@@ -52,9 +57,11 @@ class Search:
 
     name: str
     backbones: tuple[str, ...]
+    goals: tuple[Goal, ...]
     varied: tuple[str, ...]
     trials: tuple[Trial, ...]
     best: Trial | None
+    front: tuple[int, ...]
     validation: Estimate
     test: Estimate
     rerun: Estimate
@@ -79,36 +86,52 @@ class Search:
         return sum(trial.status == status for trial in self.trials)
 
 
-def summarise_searches(records: Sequence[RunRecord]) -> tuple[Search, ...]:
-    """Return each sweep found in the records, in the order of names."""
+def summarise_searches(
+    records: Sequence[RunRecord], goals: Mapping[str, Sequence[Goal]] | None = None
+) -> tuple[Search, ...]:
+    """Return each sweep found in the records, in the order of names.
+
+    Args:
+        records: of trials, finals and re-runs.
+        goals: name of a sweep -> what it was after; the score for one that is not named.
+    """
     names = sorted({r.sweep for r in records if r.sweep is not None})
-    return tuple(_search(name, [r for r in records if r.sweep == name]) for name in names)
+    known = goals or {}
+    return tuple(
+        _search(name, [r for r in records if r.sweep == name], tuple(known.get(name, SCORE)))
+        for name in names
+    )
 
 
-def _search(name: str, records: Sequence[RunRecord]) -> Search:
+def _search(name: str, records: Sequence[RunRecord], goals: tuple[Goal, ...]) -> Search:
     tried = [r for r in records if r.role == "trial"]
     tried.sort(key=lambda r: (-1 if r.trial is None else r.trial, r.run_id))
     varied = varied_fields([r.config for r in tried])
-    trials = tuple(_trial(r, varied) for r in tried)
-    best = _best(trials)
+    trials = tuple(_trial(r, varied, goals) for r in tried)
+    ranked = _ranked(trials, goals)
+    best = ranked[0] if ranked else None
     # A sweep that grew may hold re-runs of a trial that was the best once.
     again = {None} if best is None else {None, best.number}
     repeated = [r for r in records if r.status == "finished" and r.trial in again]
     repeated.sort(key=lambda r: (r.config.seed, r.run_id))
     finals = [r for r in repeated if r.role == "final"]
-    tested = [r for r in finals if r.value("test_score") is not None]
-    reruns = [r for r in repeated if r.role == "rerun" and r.value("test_score") is not None]
-    test, rerun = (_over_seeds(runs, "test_score") for runs in (tested, reruns))
-    gap = _gap(best, rerun, None) if reruns else _gap(
-        best, test, _trained_otherwise(best, [*tried, *tested])
+    goal = goals[0]
+    on_test = goal.tested or goal.measure
+    tested = [r for r in finals if r.value(on_test) is not None]
+    reruns = [r for r in repeated if r.role == "rerun" and r.value(on_test) is not None]
+    test, rerun = (_over_seeds(runs, on_test, goal) for runs in (tested, reruns))
+    gap = _gap(goal, best, rerun, None) if reruns else _gap(
+        goal, best, test, _trained_otherwise(best, [*tried, *tested])
     )  # fmt: skip
     return Search(
         name=name,
         backbones=tuple(sorted({r.config.backbone for r in records})),
+        goals=goals,
         varied=varied,
         trials=trials,
         best=best,
-        validation=_over_seeds(finals, "validation_score"),
+        front=_front(ranked, goals) if len(goals) > 1 else (),
+        validation=_over_seeds(finals, goal.measure, goal),
         test=test,
         rerun=rerun,
         gap=gap,
@@ -119,31 +142,58 @@ def _search(name: str, records: Sequence[RunRecord]) -> Search:
     )
 
 
-def _trial(record: RunRecord, varied: Sequence[str]) -> Trial:
-    scores = [p.metrics["validation_score"] for p in record.history
-              if "validation_score" in p.metrics]  # fmt: skip
-    score = record.value("validation_score") if record.status == "finished" else None
+def _trial(record: RunRecord, varied: Sequence[str], goals: Sequence[Goal]) -> Trial:
+    curve = [v for p in record.history if (v := goals[0].after_epoch(p)) is not None]
+    ends = [goal.at_end(record) for goal in goals] if record.status == "finished" else []
+    known = [value for value in ends if value is not None]
+    value = known[0] if len(known) == len(goals) else None
     return Trial(
         number=-1 if record.trial is None else record.trial,
         run_id=record.run_id,
         status=record.status,
-        score=score,
-        last_score=score if score is not None else (scores[-1] if scores else None),
+        value=value,
+        last_value=value if value is not None else (curve[-1] if curve else None),
+        more=() if value is None else tuple(known[1:]),
         values=tuple((field, getattr(record.config, field)) for field in varied),
     )
 
 
-def _best(trials: Sequence[Trial]) -> Trial | None:
-    scored = [(t.score, -t.number, t) for t in trials if t.score is not None]
-    return max(scored, key=lambda item: item[:2])[2] if scored else None
+def _ranked(trials: Sequence[Trial], goals: Sequence[Goal]) -> list[Trial]:
+    """Return the finished trials, the best in the first goal first, ties by the further goals."""
+
+    def rank(trial: Trial) -> tuple[float, ...]:
+        gains = [g.sign * v for g, v in zip(goals, _values(trial), strict=True)]
+        return (*(-gain for gain in gains), trial.number)
+
+    return sorted((t for t in trials if t.value is not None), key=rank)
 
 
-def _over_seeds(records: Sequence[RunRecord], measure: str) -> Estimate:
+def _front(ranked: Sequence[Trial], goals: Sequence[Goal]) -> tuple[int, ...]:
+    """Return the trials that no other one dominates; of equals the earliest."""
+    kept: list[Trial] = []
+    for trial in ranked:
+        gains = [
+            [
+                g.sign * (a - b)
+                for g, a, b in zip(goals, _values(other), _values(trial), strict=True)
+            ]
+            for other in kept
+        ]
+        if not any(min(gain) >= 0 for gain in gains):
+            kept.append(trial)
+    return tuple(trial.number for trial in kept)
+
+
+def _values(trial: Trial) -> tuple[float, ...]:
+    return () if trial.value is None else (trial.value, *trial.more)
+
+
+def _over_seeds(records: Sequence[RunRecord], measure: str, goal: Goal) -> Estimate:
     values = [r.value(measure) for r in records]
     known = [value for value in values if value is not None]
     if not known:
         return Estimate(absent="it was not trained again to its end")
-    return t_interval(known, varied="seeds", bounds=(0, 1))
+    return t_interval(known, varied="seeds", bounds=goal.bounds)
 
 
 def _trained_otherwise(best: Trial | None, records: Sequence[RunRecord]) -> str | None:
@@ -161,13 +211,18 @@ def _word(value: object) -> str:
     return "all" if value is None else str(value)
 
 
-def _gap(best: Trial | None, test: Estimate, otherwise: str | None) -> Estimate:
-    if best is None or best.score is None:
+def _gap(goal: Goal, best: Trial | None, test: Estimate, otherwise: str | None) -> Estimate:
+    if best is None or best.value is None:
         return Estimate(absent="no trial finished")
+    if goal.tested is None:
+        return Estimate(absent=f"{goal.title} has no test split")
     if otherwise:
         return Estimate(absent=f"no re-run, and the finals were trained otherwise: {otherwise}")
     if test.value is None:
         return Estimate(absent=test.absent)
-    low = None if test.high is None else best.score - test.high
-    high = None if test.low is None else best.score - test.low
-    return replace(test, value=best.score - test.value, low=low, high=high)
+    gaps = [
+        None if end is None else goal.sign * (best.value - end)
+        for end in (test.value, test.high, test.low)
+    ]
+    low, high = gaps[1:] if goal.sign > 0 else (gaps[2], gaps[1])
+    return replace(test, value=gaps[0], low=low, high=high)

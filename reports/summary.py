@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 from reports.compare import Comparison, Table, data_values
 from reports.verdicts import Verdict
-from reports.wording import code, count, text, what_varied, with_interval
+from reports.wording import code, count, number, text, what_varied, with_interval
 
 _UNEQUAL = (
     "A search stands behind one of the two only: this says which is better as it is, not which "
     "would be if both were searched."
 )
 _CHOSEN_BY_TEST = (
-    "Its search ranked other trials before it by validation score: singled out by its test score, "
+    "Its search ranked other trials before it on validation: singled out by its test score, "
     "it is flattered."
 )
 _MOST_MACHINES = 3  # the table of machines has them all
@@ -151,9 +151,11 @@ def _runs(comparison: Comparison) -> str:
 def _without_table(comparison: Comparison) -> list[str]:
     lines = ["- **What won:** nothing can be ranked, because no run has a test result."]
     for search in comparison.searches:
-        if search.best is not None and search.best.score is not None:
+        if search.best is not None and search.best.value is not None:
+            goal = search.goals[0]
             lines.append(
-                f"- Sweep {code(search.name)}: best validation score so far "
-                f"{search.best.score:.4f} (trial {search.best.number}), one seed, no interval."
+                f"- Sweep {code(search.name)}: best {goal.title} so far "
+                f"{number(search.best.value, goal.digits + 1)} (trial {search.best.number}), one "
+                "seed, no interval."
             )
     return lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,17 +32,19 @@ _PANEL_CHARACTERS = 32
 def trial_table(search: Search) -> pd.DataFrame:
     """Return one row for each trial: status, score, best so far, and each searched field.
 
-    The score of a pruned trial is that of its last epoch; without one it is missing.
+    The score is the first goal of the search, whatever that is; of a pruned trial that of its last
+    epoch; without one it is missing.
     """
     rows = [
-        {"trial": t.number, "run_id": t.run_id, "status": t.status, "score": t.last_score}
+        {"trial": t.number, "run_id": t.run_id, "status": t.status, "score": t.last_value}
         | dict(t.values)
         for t in search.trials
     ]
     table = pd.DataFrame(rows, columns=["trial", "run_id", "status", "score", *search.varied])
     table["score"] = table["score"].astype(float)
     finished = table["score"].where(table["status"] == "finished")
-    table.insert(4, "best_so_far", finished.cummax().ffill())
+    best = finished.cummax() if search.goals[0].sign > 0 else finished.cummin()
+    table.insert(4, "best_so_far", best.ffill())
     return table
 
 
@@ -51,16 +54,21 @@ def trials_plot(search: Search, *, name: str) -> Plot | Omitted:
         return Omitted(name=name, reason=f"sweep {search.name} has no trials among these runs")
     return Plot(
         name=name,
-        alt=f"Validation score of {len(search.trials)} trials of sweep {search.name}",
-        caption=f"Validation score over the trials of {code(search.name)}. A pruned trial stands "
-        "at the score of its last epoch; one that never reached a score is marked "
+        alt=f"{_title(search)} of {len(search.trials)} trials of sweep {search.name}",
+        caption=f"{_title(search)} over the trials of {code(search.name)}. A pruned trial stands "
+        "where it was after its last epoch; one that never got that far is marked "
         "on the lower edge.",
         table=trial_table(search),
-        draw=draw_trials,
+        draw=partial(draw_trials, label=search.goals[0].title),
     )
 
 
-def draw_trials(table: pd.DataFrame) -> Figure:
+def _title(search: Search) -> str:
+    title = search.goals[0].title
+    return title[0].upper() + title[1:]
+
+
+def draw_trials(table: pd.DataFrame, *, label: str = "validation score") -> Figure:
     """Draw each trial by its status, and the best score so far as a stair."""
     figure = new_figure(3.4)
     axes = figure.subplots()
@@ -75,7 +83,7 @@ def draw_trials(table: pd.DataFrame) -> Figure:
             axes.plot(lost["trial"], np.zeros(len(lost)), ls="", marker=_MARKERS[status],
                       color=_COLOURS[status], transform=axes.get_xaxis_transform(),
                       clip_on=False, label=f"{status}, no score", zorder=3)  # fmt: skip
-    axes.set(xlabel="trial", ylabel="validation score")
+    axes.set(xlabel="trial", ylabel=label)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(handles))
@@ -90,17 +98,17 @@ def fields_plot(search: Search, *, name: str) -> Plot | Omitted:
     fields = ", ".join(search.varied)
     return Plot(
         name=name,
-        alt=f"Validation score of sweep {search.name} over {fields}",
-        caption=f"Validation score over {', '.join(map(code, search.varied))} "
+        alt=f"{_title(search)} of sweep {search.name} over {fields}",
+        caption=f"{_title(search)} over {', '.join(map(code, search.varied))} "
         "(finished and pruned trials; logarithmic axes and colours where values span "
         "more than a factor of ten). Where a field takes a few values, each has a strip: n trials "
         "scored, the bar is the median of those that finished.",
         table=table,
-        draw=draw_fields,
+        draw=partial(draw_fields, label=search.goals[0].title),
     )
 
 
-def draw_fields(table: pd.DataFrame) -> Figure:
+def draw_fields(table: pd.DataFrame, *, label: str = "validation score") -> Figure:
     """Draw a panel for each searched field, coloured by another one."""
     fields = list(table.columns[5:])
     scored = table[table["score"].notna()]
@@ -120,7 +128,7 @@ def draw_fields(table: pd.DataFrame) -> Figure:
             _draw_choice(axes, known, field, tried=tried)
         else:
             _draw_field(figure, axes, known, field)
-        axes.set(xlabel=field, ylabel="validation score")
+        axes.set(xlabel=field, ylabel=label)
     for axes in grid[:, 1:].flat:
         axes.set_ylabel("")
     entries: dict[str, Any] = {}
@@ -213,6 +221,53 @@ def _scatter(axes: Axes, table: pd.DataFrame, *, x: str) -> None:
                       color=_COLOURS[status], mec="black", mew=0.4, label=status)  # fmt: skip
 
 
+def front_table(search: Search) -> pd.DataFrame:
+    """Return one row for each finished trial: its value of the first two goals, and the front."""
+    rows = [
+        {"trial": t.number, "run_id": t.run_id, "first": t.value, "second": t.more[0],
+         "on_front": t.number in search.front}
+        for t in search.trials if t.value is not None and t.more
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=["trial", "run_id", "first", "second", "on_front"])
+
+
+def front_plot(search: Search, *, name: str) -> Plot | Omitted:
+    """Return the first goal over the second, with the trials that no other one dominates."""
+    table = front_table(search)
+    if table.empty:
+        return Omitted(name=name, reason=f"no trial of {search.name} finished with several goals")
+    first, second = search.goals[:2]
+    more = "" if len(search.goals) == 2 else " The front counts the further objectives too."
+    return Plot(
+        name=name,
+        alt=f"{_title(search)} over {second.title} of {len(table)} trials of sweep {search.name}",
+        caption=f"{_title(search)} over {second.title} of the finished trials of "
+        f"{code(search.name)}, one seed each. No trial dominates one on the front, marked with "
+        f"its number.{more}",
+        table=table,
+        draw=partial(draw_front, labels=(first.title, second.title)),
+    )
+
+
+def draw_front(table: pd.DataFrame, *, labels: tuple[str, str]) -> Figure:
+    """Draw each trial as a point, the front joined and numbered."""
+    figure = new_figure(3.8, width_in=7)
+    axes = figure.subplots()
+    others, front = table[~table["on_front"]], table[table["on_front"]].sort_values("second")
+    axes.plot(others["second"], others["first"], ls="", marker="o", ms=5, color=GREY,
+              label="dominated")  # fmt: skip
+    axes.plot(front["second"], front["first"], marker="o", ms=7, color=BLUE, lw=1.2,
+              mec="black", mew=0.4, label="Pareto front")  # fmt: skip
+    for row in front.itertuples():
+        axes.annotate(str(row.trial), (row.second, row.first), xytext=(5, 4),
+                      textcoords="offset points")  # fmt: skip
+    if _spans_decades(table["second"]):
+        axes.set_xscale("log")
+    axes.set(xlabel=labels[1], ylabel=labels[0])
+    axes.legend()
+    return figure
+
+
 def importance_table(importances: Mapping[str, float]) -> pd.DataFrame:
     """Return field and importance, the most important first."""
     rows = sorted(importances.items(), key=lambda item: (-item[1], item[0]))
@@ -222,7 +277,7 @@ def importance_table(importances: Mapping[str, float]) -> pd.DataFrame:
 def importance_plot(
     importances: Mapping[str, float] | None, *, sweep: str, name: str
 ) -> Plot | Omitted:
-    """Return how much of the scores' variance each field explains."""
+    """Return how much of the variance of what was searched for each field explains."""
     if not importances:
         return Omitted(
             name=name, reason=f"sweep {sweep} has too few finished trials for importances"
@@ -231,7 +286,7 @@ def importance_plot(
     return Plot(
         name=name,
         alt="Importance of " + ", ".join(table["field"]),
-        caption=f"Share of the variance of the validation score in {code(sweep)} that each "
+        caption=f"Share of the variance of what {code(sweep)} searched for that each "
         "searched field explains (fANOVA: Hutter et al. 2014); a point estimate "
         "without an interval.",
         table=table,

@@ -73,9 +73,14 @@ class Objective:
         """Return 1 if more is better, else -1."""
         return 1 if self.direction == "maximize" else -1
 
+    @property
+    def digits(self) -> int:
+        """Return the decimals that it is shown with."""
+        return METRICS[self.name].digits
+
     def text(self, value: float, *, extra: int = 0) -> str:
         """Return a value as it is shown, with `extra` digits more than usual."""
-        return f"{value:,.{METRICS[self.name].digits + extra}f}"
+        return f"{value:,.{self.digits + extra}f}"
 
     def after_epoch(self, point: EpochPoint) -> float | None:
         """Return its value after an epoch, None where it is known at the end only."""

@@ -165,7 +165,7 @@ def test_the_gap_is_that_of_the_re_runs(tmp_path: Path) -> None:
     (search,) = summarise_searches([*runs, *(record for record, _ in again)])
     scores = [record.value("test_score") or 0 for record, _ in again]
     assert search.rerun.value == pytest.approx(sum(scores) / 3)
-    assert search.gap.value == pytest.approx((best.score or 0) - sum(scores) / 3)
+    assert search.gap.value == pytest.approx((best.value or 0) - sum(scores) / 3)
     assert search.gap.varied == "seeds"
     assert search.rerun_ids == ("a-r1", "a-r2", "a-r3")
     report = told(swept(tmp_path, "a", 9, epochs=60), again)

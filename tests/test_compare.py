@@ -244,7 +244,7 @@ def test_the_search_and_its_optimism_gap(tmp_path: Path) -> None:
     assert (search.count("finished"), search.count("pruned"), search.count("failed")) == (9, 2, 1)
     assert search.varied == ("learning_rate", "class_weight", "box_weight")
     assert search.best is not None
-    assert search.best.score == best
+    assert search.best.value == best
     assert search.gap.value == pytest.approx(best - np.mean(finals))
     assert search.gap.low is not None
     assert search.test.high is not None

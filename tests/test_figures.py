@@ -233,7 +233,7 @@ def test_the_bar_of_a_strip_is_the_median_of_what_finished(tmp_path: Path) -> No
     plot = fields_plot(search, name="fields")
     assert isinstance(plot, Plot)
     axes = plot.draw(plot.table).axes[0]
-    score = {trial.number: trial.score for trial in search.trials if trial.score is not None}
+    score = {trial.number: trial.value for trial in search.trials if trial.value is not None}
     # Of the dense ones 0, 4 and 6 finished, none of the pooled, of the others 1, 5 and 7.
     (bars,) = (c for c in axes.collections if c.get_label() == "median of finished")
     ends = [np.asarray(path.vertices) for path in bars.get_paths()]
