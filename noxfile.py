@@ -95,6 +95,13 @@ def bench_recipe(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def bench_sweep(session: nox.Session) -> None:
+    """Measure what the machinery of sweeps costs, and how two workers scale."""
+    session.install(*PINNED, "-e", ".")
+    session.run("python", "benchmarks/bench_sweep.py", *session.posargs)
+
+
+@nox.session(default=False)
 def bench_help(session: nox.Session) -> None:
     """Measure how long each help takes to appear."""
     session.install(*PINNED, "-e", ".")

@@ -607,10 +607,18 @@ def test_an_unexpected_error_is_kept_with_its_traceback(store: Store) -> None:
     assert "in fault" in record.traceback
 
 
-def test_only_a_store_that_takes_no_record_raises(tmp_path: Path) -> None:
+def test_only_a_store_that_cannot_be_written_raises(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file where the folder should be")
-    with pytest.raises(StoreError, match=r"record\.json cannot be written"):
+    with pytest.raises(StoreError, match="cannot be written"):
         go(Store(tmp_path / "out"), epochs=1)
+
+
+def test_predictions_that_cannot_be_written_are_no_failure_of_the_run(store: Store) -> None:
+    # As on a full disk that has room for a small record still: a trial would count as failed.
+    (store.run_dir("r") / "predictions-validation.npz").mkdir(parents=True)
+    with pytest.raises(StoreError, match=r"predictions-validation\.npz cannot be written"):
+        go(store, epochs=1)
+    assert store.read_record("r") is None
 
 
 def test_two_devices_give_the_same_record_up_to_rounding(store: Store) -> None:
