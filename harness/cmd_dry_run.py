@@ -53,6 +53,7 @@ def dry_run(
     todo = [_left(plan, total, top, store) for plan in plans]
     for plan, left in zip(plans, todo, strict=True):
         _print(_plan_lines(plan, total, top, workers, left.done, data, store, uri))
+        note("")
     if not any(left.most for left in todo):
         note("nothing is left to do, so the command would end at once")
         return
@@ -78,7 +79,10 @@ def dry_run(
             span_text(sum(getattr(each, name) for each in forecasts) - start_s)
             for name in ("most_s", "usual_s")
         )
-        note(f"all {len(plans)} backbones: at most {most}, about {usual} with pruning as usual")
+        words = f"about {most}"
+        if most != usual:
+            words = f"at most {most}, about {usual} with pruning as usual"
+        note(f"all {len(plans)} backbones: {words}")
     note("dry run: nothing was written; the same command without --dry-run begins")
 
 
