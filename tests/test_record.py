@@ -156,6 +156,8 @@ def test_text_that_is_no_record(text: str, words: str) -> None:
     ("changes", "words"),
     [
         ({"status": "done"}, "status must be one of finished, failed, pruned, interrupted"),
+        ({"cause": "mood"}, "cause must be one of None, diverged, out_of_memory, plugin"),
+        ({"too_large": ["x"]}, "not a run record"),
         ({"role": "boss"}, "role must be one of run, trial, final, got 'boss'"),
         ({"config": {"epochs": -1}}, "`epochs` must be at least 1"),
         ({"config": {"lr": 1}}, "Unknown configuration field 'lr'"),
