@@ -157,6 +157,8 @@ def test_text_that_is_no_record(text: str, words: str) -> None:
     [
         ({"status": "done"}, "status must be one of finished, failed, pruned, interrupted"),
         ({"role": "boss"}, "role must be one of run, trial, final, rerun, got 'boss'"),
+        ({"cause": "mood"}, "cause must be one of None, diverged, out_of_memory, plugin"),
+        ({"too_large": ["x"]}, "not a run record"),
         ({"config": {"epochs": -1}}, "`epochs` must be at least 1"),
         ({"config": {"lr": 1}}, "Unknown configuration field 'lr'"),
         ({"measures": []}, "not a run record"),

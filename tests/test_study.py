@@ -196,6 +196,7 @@ def test_params_keep_their_types_on_disk(tmp_path):
     ("change", "words"),
     [
         ({"seed": 5}, r"`seed` is 5 \(was 0\)"),
+        ({"oom_backoff": True}, r"`oom_backoff` is True \(was False\)"),
         ({"lookahead": 2}, r"`lookahead` is 2 \(was 4\)"),
         ({"data_digest": "feed"}, r"`data_digest` is 'feed' \(was '0123456789abcdef'\)"),
         ({"base": RunConfig(epochs=9)}, r"`base.epochs` is 9 \(was 6\)"),

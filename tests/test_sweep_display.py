@@ -15,7 +15,16 @@ from harness.config import RunConfig
 from harness.record import EpochPoint, Measure, RunRecord
 from harness.sweep_display import SweepDisplay, sparkline, trial_table
 from sweeps.axes import Choice, Value
-from sweeps.listeners import EpochDone, RunEnded, RunStarted, SweepOpened, WorkerDied
+from sweeps.backoff import Backoff
+from sweeps.listeners import (
+    EpochDone,
+    RunEnded,
+    RunRepeated,
+    RunStarted,
+    SweepOpened,
+    WorkerDied,
+    WorkerReplaced,
+)
 from sweeps.plan import SweepPlan, Task
 from sweeps.sampler import TrialRow
 from sweeps.space import DEFAULT_SPACE, SearchSpace
@@ -130,6 +139,25 @@ def test_failures_and_deaths_are_told(pipe: Screen) -> None:
         f"[1/4] {PLAN.name}-t001 failed: it broke",
         f"A worker died in {PLAN.name}-t002: killed",
     ]
+
+
+def test_what_is_done_again_or_replaced_is_told(pipe: Screen) -> None:
+    pipe.start(TRIALS[1])
+    pipe.display(RunRepeated(task=TRIALS[1], reason="again with batch_size 8"))
+    pipe.display(WorkerReplaced(reason="A worker makes place for a new one: it grew."))
+    assert pipe.lines() == [
+        f"{PLAN.name}-t001 failed, but that does not count yet: again with batch_size 8",
+        "A worker makes place for a new one: it grew.",
+    ]
+
+
+def test_a_halved_batch_has_a_column() -> None:
+    row = TrialRow(number=0, params=PARAMS, status="finished", value=0.2)
+    halved = Backoff(field="batch_size", too_large=(64, 32), size=16)
+    rows = [row, dataclasses.replace(row, number=1, value=0.1, backoff=halved)]
+    shown = trial_table(PLAN, rows, title="best")
+    assert list(shown.columns[-1].cells) == ["64", "16"]
+    assert len(trial_table(PLAN, rows[:1], title="best").columns) == len(shown.columns) - 1
 
 
 def test_finals_are_counted_by_themselves(pipe: Screen) -> None:
