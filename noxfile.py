@@ -102,6 +102,13 @@ def bench_sweep(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def bench_pruners(session: nox.Session) -> None:
+    """Replay the pruners over real curves, of sweeps named by OUT SWEEP or a new one (minutes)."""
+    session.install(*PINNED, "-e", ".")
+    session.run("python", "benchmarks/bench_pruners.py", *session.posargs)
+
+
+@nox.session(default=False)
 def bench_help(session: nox.Session) -> None:
     """Measure how long each help takes to appear."""
     session.install(*PINNED, "-e", ".")

@@ -16,7 +16,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial
 
 REDUCTION = 2
-"""One trial in so many goes on beyond a rung."""
+"""One trial in so many goes on beyond a rung. With 3, trials of 18 epochs would have one rung."""
 
 
 class Halving(BasePruner):

@@ -26,12 +26,12 @@ def test_all_parts_by_hand():
     found = predicted()
     assert found.trial_s == pytest.approx(TRIAL_S)
     assert found.trials_s == pytest.approx(10 * TRIAL_S)
-    # The first 8 in full, the other 12 to 70 %: 16.4 trials, two at once.
-    assert found.pruned_s == pytest.approx(8.2 * TRIAL_S)
+    # The first 8 in full, the other 12 to 75 %: 17 trials, two at once.
+    assert found.pruned_s == pytest.approx(8.5 * TRIAL_S)
     assert (found.final_s, found.finals_s) == pytest.approx((FINAL_S, 2 * FINAL_S))
     assert found.start_s == pytest.approx(AROUND_S + 10 + 4)
     assert found.most_s == pytest.approx(found.start_s + 10 * TRIAL_S + 2 * FINAL_S)
-    assert found.usual_s == pytest.approx(found.start_s + 8.2 * TRIAL_S + 2 * FINAL_S)
+    assert found.usual_s == pytest.approx(found.start_s + 8.5 * TRIAL_S + 2 * FINAL_S)
 
 
 def test_without_pruning_both_are_the_same():
@@ -40,8 +40,8 @@ def test_without_pruning_both_are_the_same():
 
 
 def test_trials_that_are_done_have_started_the_pruner():
-    # All 10 that are left may be stopped early: 7 trials' worth, two at once.
-    assert predicted(trials=10, done=10).pruned_s == pytest.approx(3.5 * TRIAL_S)
+    # All 10 that are left may be stopped early: 7.5 trials' worth, two at once.
+    assert predicted(trials=10, done=10).pruned_s == pytest.approx(3.75 * TRIAL_S)
 
 
 def test_pruning_never_looks_slower_nor_shorter_than_one_trial():

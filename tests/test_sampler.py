@@ -171,10 +171,10 @@ def test_the_rule_turns_round_when_lower_is_better():
     assert verdicts(judge("median", FIVE, direction="minimize"), [0.31] * 6) == stopped
 
 
-def test_the_percentile_rule_keeps_the_best_third():
-    # 33 % from the top of 0.1 .. 0.5 is 0.5 - 0.33 * 4 * 0.1 = 0.368.
-    assert verdicts(judge("percentile", FIVE), [0.36] * 6)[2] is False
-    assert verdicts(judge("percentile", FIVE), [0.37] * 6)[2] is True
+def test_the_percentile_rule_keeps_the_best_two_thirds():
+    # 67 % from the top of 0.1 .. 0.5 is 0.5 - 0.67 * 4 * 0.1 = 0.232.
+    assert verdicts(judge("percentile", FIVE), [0.23] * 6)[2] is False
+    assert verdicts(judge("percentile", FIVE), [0.24] * 6)[2] is True
 
 
 def test_nobody_is_stopped_before_five_trials_finished():
