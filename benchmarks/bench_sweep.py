@@ -64,8 +64,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("parts", nargs="*", choices=PARTS)
     parser.add_argument("--trial-s", type=float, default=20.0, help="length of a trial (overhead)")
     parser.add_argument("--trials", type=int, default=24, help="trials (overhead)")
-    parser.add_argument("--rounds", type=int, default=5, help="pairs of sweeps (scaling)")
-    parser.add_argument("--sweep", default="--dataset digits --trials 12 --trial-epochs 20",
+    parser.add_argument("--rounds", type=int, default=4, help="pairs of sweeps (scaling)")
+    parser.add_argument("--sweep", default="--dataset digits --trials 8 --trial-epochs 6",
                         help="options of `bench sweep` (scaling)")  # fmt: skip
     parser.add_argument("--many", type=int, default=1000, help="trials (growth)")
     return parser
