@@ -32,7 +32,7 @@ from time import perf_counter, process_time
 
 from scipy import stats
 
-from harness.cmd_sweep import _SweepTracker
+from harness.cmd_sweep_tracker import SweepTracker
 from harness.config import RunConfig
 from harness.draft import Identity
 from harness.store import Store
@@ -102,7 +102,7 @@ def _known_sweep(folder: str, *, trials: int, workers: int, trial_s: float, epoc
         tracker.check()
         run_sweep(
             plan, total=trials, workers=workers, store=store, start_pool=pool,
-            tracker=_SweepTracker(tracker), observer=clock, job_extra={"trial_s": trial_s},
+            tracker=SweepTracker(tracker), observer=clock, job_extra={"trial_s": trial_s},
         )  # fmt: skip
         begun = perf_counter()
         tracker.flush(patience_s=3600)

@@ -197,20 +197,11 @@ def sweep(context: click.Context, /, **values: Any) -> None:
     as many training examples.
     """
     check_sweep_options(values)
-    hang_after_s = parse_span("--hang-after", values["hang_after"])
     configs = read_configs(values)
     from harness import cmd_sweep
+    from harness.cmd_sweep_request import Request
 
-    request = cmd_sweep.Request(
-        trials=values["trials"], name=values["name"], search=tuple(values["search"]),
-        trial_epochs=values["trial_epochs"], trial_examples=values["trial_examples"],
-        final_seeds=values["final_seeds"], objectives=tuple(values["objectives"]),
-        sampler=values["sampler"], pruner=values["pruner"], workers=values["workers"],
-        report=values["report"], top=values["top"], fail_fast=values["fail_fast"],
-        oom_backoff=values["oom_backoff"], hang_after_s=hang_after_s,
-        new=values["new"], dry_run=values["dry_run"], max_time_s=values["max_time_s"],
-        lookahead=values["lookahead"],
-    )  # fmt: skip
+    request = Request.of(values)
     cmd_sweep.sweep(configs, request, chosen=given(context), **_places(values))
 
 

@@ -4,74 +4,40 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from architectures import registry
 from harness.cmd_dry_run import dry_run
-from harness.cmd_group import check_plans, member_searches, named_members, opening
+from harness.cmd_group import check_plans, named_members, opening
 from harness.cmd_lines import best_command
-from harness.cmd_naming import default_name, under_free_name
+from harness.cmd_naming import under_free_name
 from harness.cmd_report import report
 from harness.cmd_results import show_results
 from harness.cmd_run import check_step, opened_tracker, with_data_defaults
+from harness.cmd_sweep_request import Request, pruner_of, searched_spaces, sized, sweep_plan
+from harness.cmd_sweep_tracker import SweepTracker
 from harness.cmd_workers import check_before_trials, check_sweepable, count_workers, start_pool
-from harness.code_version import code_version
-from harness.config import RunConfig, knobs
+from harness.config import RunConfig
 from harness.console import note, say, waiting
 from harness.data import load
-from harness.datasets import TRIAL_EPOCHS, TRIAL_EXAMPLES
 from harness.errors import BenchError, TrackingError, UsageError
 from harness.group_display import GroupDisplay
 from harness.options import check_config, places
 from harness.pools import CLASSES
-from harness.record import EpochPoint, RunRecord
 from harness.schedule import check_warmup
 from harness.store import Store
 from harness.sweep_display import SweepDisplay
-from harness.sweep_options import OBJECTIVES, PRUNER
+from harness.sweep_options import OBJECTIVES
 from harness.tracking_uri import resolve_uri
-from sweeps.axes import Axis
 from sweeps.coordinator import run_sweeps
-from sweeps.deadlines import HANG_AFTER_S
-from sweeps.group import SweepGroup
-from sweeps.listeners import SweepEnd, SweepOutcome
+from sweeps.listeners import SweepOutcome
 from sweeps.objectives import TIMED, objectives_of
-from sweeps.plan import SweepPlan, Task, check_pruner
-from sweeps.samplers import SamplerName, check_space, most_trials
-from sweeps.search_file import read_search
-from sweeps.space import DEFAULT_SPACE, SearchSpace
+from sweeps.plan import SweepPlan, check_pruner
 
 if TYPE_CHECKING:
     from harness.track import Tracker
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What the options of `bench sweep` ask for, beside the configuration."""
-
-    trials: int
-    name: str | None
-    search: tuple[str, ...]
-    trial_epochs: int | None
-    trial_examples: int | None
-    final_seeds: int
-    objectives: tuple[str, ...] = ()
-    sampler: str
-    pruner: str | None
-    lookahead: int
-    workers: int | None
-    report: bool
-    top: int = 1
-    fail_fast: bool = False
-    oom_backoff: bool = False
-    hang_after_s: float = HANG_AFTER_S
-    new: bool = False
-    dry_run: bool = False
-    max_time_s: float | None = None
 
 
 def sweep(
@@ -104,12 +70,12 @@ def sweep(
     check_sweepable(request.workers, configs[0])
     store = Store(out)
     uri = resolve_uri(tracking_uri, store.root)
-    check_pruner(_pruner(request), request.objectives)
+    check_pruner(pruner_of(request), request.objectives)
     timed = [name for name in request.objectives if name in TIMED]
     if timed:
         note(f"`{timed[0]}` is a time: another sweep of the same seed will not give this table")
-    spaces = _spaces(configs, request.search, chosen)
-    request = _sized(request, spaces, chosen)
+    spaces = searched_spaces(configs, request.search, chosen)
+    request = sized(request, spaces, chosen)
     for config, space in zip(configs, spaces, strict=True):
         objectives_of(request.objectives or OBJECTIVES, searched=space.names())
         for params in space.probes():
@@ -123,7 +89,7 @@ def sweep(
         configs = [dataclasses.replace(config, threads=1) for config in configs]
     digest = data.identity().digest
     plans = [
-        _plan(config, request, space, data.source, digest)
+        sweep_plan(config, request, space, data.source, digest)
         for config, space in zip(configs, spaces, strict=True)
     ]
     plans = _named(plans, request, store)
@@ -223,7 +189,7 @@ def _search(
                     store.sweep_dir(first.group or first.name),
                     request.hang_after_s,
                 ),
-                tracker=_SweepTracker(tracker),
+                tracker=SweepTracker(tracker),
                 observer=display,
                 job_extra=extra,
                 top=request.top,
@@ -233,156 +199,6 @@ def _search(
         with waiting("drawing pictures and sending them to MLflow ..."):
             tracker.flush()
     return outcomes
-
-
-def _spaces(
-    configs: Sequence[RunConfig], search: tuple[str, ...], chosen: Collection[str]
-) -> list[SearchSpace]:
-    """Return what is searched for each backbone."""
-    asked = tuple(axis for text in search for axis in read_search(text))
-    if len(configs) == 1:
-        fixed = {"backbone" if name == "backbones" else name for name in chosen}
-        return [_space(asked, fixed)]
-    backbones = [config.backbone for config in configs]
-    return [_space(axes, chosen) for axes in member_searches(asked, backbones)]
-
-
-def _space(asked: Sequence[Axis], chosen: Collection[str]) -> SearchSpace:
-    """Return the default space with what was asked for, without what the user fixed.
-
-    The order is that in which `RunConfig` declares the fields: an option typed earlier or later
-    must not change what is drawn.
-    """
-    names = [axis.name for axis in asked]
-    both = sorted(set(names) & set(chosen))
-    if both:
-        raise UsageError(
-            f"`{both[0]}` is either searched or fixed, but --search and "
-            f"--{both[0].replace('_', '-')} were both given. Leave one out."
-        )
-    kept = [axis for axis in DEFAULT_SPACE.axes if axis.name not in {*names, *chosen}]
-    if not (asked or kept):
-        raise UsageError(
-            "A sweep must search something, but every field of the default space is fixed. "
-            "Leave one of the options out, or name a field with --search."
-        )
-    order = list(knobs())
-    axes = sorted([*asked, *kept], key=lambda axis: order.index(axis.name))
-    return SearchSpace(axes=tuple(_conditional(axis, asked) for axis in axes))
-
-
-def _sized(request: Request, spaces: Sequence[SearchSpace], chosen: Collection[str]) -> Request:
-    """Return the request with as many trials as there are, if that is known.
-
-    Raises:
-        UsageError: the sampler cannot search a space, or has fewer trials than were asked for.
-    """
-    sampler: SamplerName = request.sampler  # type: ignore[assignment]  # the options check it
-    for space in spaces:
-        check_space(sampler, space)
-    sizes = [size for space in spaces if (size := most_trials(sampler, space)) is not None]
-    if not sizes:
-        return request
-    most = min(sizes)
-    if max(sizes) > most:
-        raise UsageError(
-            f"--sampler {sampler} must have as many combinations to try for each backbone, so "
-            f"that budgets are equal, but has {' and '.join(map(str, sizes))}. Search the same "
-            "fields of all."
-        )
-    if "trials" not in chosen:
-        note(f"--sampler {sampler}: the values to try make {most:,} combinations, all are taken")
-        return dataclasses.replace(request, trials=most)
-    if request.trials > most:
-        raise UsageError(
-            f"--trials must be at most {most}, got {request.trials}: so many combinations do the "
-            f"values make, and --sampler {sampler} takes each once. Leave it out for all of them."
-        )
-    return request
-
-
-def _conditional(axis: Axis, asked: Collection[Axis]) -> Axis:
-    """Return the axis, meant for those of the searched backbones that have such an option.
-
-    One that no backbone has stays as it is, to be refused like a fixed one. So does one that may
-    be an option of a plug-in: that is known only once the plug-in is loaded.
-    """
-    backbones = [value for other in asked if other.name == "backbone" for value in other.extremes]
-    if axis.name not in registry.OPTIONS:
-        return axis
-    taking = tuple(str(b) for b in backbones if registry.may_take(str(b), axis.name))
-    if not taking or len(taking) == len(backbones):
-        return axis
-    return dataclasses.replace(axis, only_for=taking)
-
-
-def _plan(
-    config: RunConfig, request: Request, space: SearchSpace, source: str, data_digest: str
-) -> SweepPlan:
-    examples = request.trial_examples or config.train_examples or TRIAL_EXAMPLES[source]
-    objectives = request.objectives or OBJECTIVES
-    plan = SweepPlan(
-        name=request.name or "unnamed",
-        base=config,
-        space=space,
-        seed=config.seed,
-        data_source=source,
-        data_digest=data_digest,
-        code=code_version([space.apply(config, params) for params in space.probes()]),
-        trial_overrides={
-            "epochs": request.trial_epochs or TRIAL_EPOCHS[source],
-            "train_examples": examples,
-        },
-        finals=request.final_seeds,
-        objectives=objectives,
-        sampler=request.sampler,  # type: ignore[arg-type]  # the plan checks it
-        pruner=_pruner(request),  # type: ignore[arg-type]  # the plan checks it
-        lookahead=request.lookahead,
-        oom_backoff=request.oom_backoff,
-    )
-    return plan if request.name else dataclasses.replace(plan, name=default_name(plan))
-
-
-def _pruner(request: Request) -> str:
-    return request.pruner or (PRUNER if len(request.objectives) < 2 else "dominance")
-
-
-class _SweepTracker:
-    """Tells the tracker of this house what the sweep says."""
-
-    def __init__(self, tracker: Tracker) -> None:
-        self._tracker = tracker
-
-    def open_group(self, group: SweepGroup) -> None:
-        self._tracker.open_sweep(group.to_json())
-
-    def open_sweep(self, plan: SweepPlan) -> None:
-        self._tracker.open_sweep(plan.to_json())
-
-    def reconcile(self, records: Collection[RunRecord]) -> None:
-        self._tracker.reconcile(records)
-
-    def begin(self, task: Task) -> None:
-        self._tracker.begin(task.run_id, task.role, task.sweep, task.trial, task.config)
-
-    def epoch(self, task: Task, point: EpochPoint) -> None:
-        self._tracker.epoch(task.run_id, point)
-
-    def finish(self, record: RunRecord) -> None:
-        self._tracker.finish(record)
-
-    def close_sweep(self, end: SweepEnd, outcome: SweepOutcome) -> None:
-        summary: dict[str, str | int] = {"status": end, "trials_granted": outcome.total}
-        if outcome.stopped:
-            summary["reason"] = outcome.stopped
-        if outcome.front:
-            summary["front_trials"] = len(outcome.front)
-            numbers = ", ".join(str(row.number) for row in outcome.front)
-            summary["Pareto front"] = f"trials {numbers}"
-        self._tracker.close_sweep(outcome.name, summary)
-
-    def close_group(self, group: SweepGroup, end: SweepEnd) -> None:
-        self._tracker.close_sweep(group.name, {"status": end})
 
 
 def _how_far(outcomes: Sequence[SweepOutcome], total: int) -> None:

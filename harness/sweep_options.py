@@ -75,10 +75,9 @@ def check_sweep_options(values: Mapping[str, Any]) -> None:
         )
 
 
-def _max_time_s(
-    _context: click.Context, _option: click.Parameter, text: str | None
-) -> float | None:
-    return None if text is None else parse_span("--max-time", text)
+def _seconds(_context: click.Context, option: click.Parameter, text: str | None) -> float | None:
+    """Return the seconds that a time such as 30m says."""
+    return None if text is None else parse_span(option.opts[0], text)
 
 
 def _options() -> list[Callable[[Command], Command]]:
@@ -156,12 +155,13 @@ def _options() -> list[Callable[[Command], Command]]:
             "part of what a sweep is, as it changes results.",
         ),
         click.option(
-            "--hang-after", default="30m", show_default=True, metavar="TIME",
+            "--hang-after", "hang_after_s", default="30m", show_default=True, metavar="TIME",
+            callback=_seconds,
             help="Longest silence of a worker, such as 90s, 30m or 1h30m, before it is replaced; "
             "once epochs are timed, 10 times the longest and at least 60 s are enough.",
         ),
         click.option(
-            "--max-time", "max_time_s", metavar="TIME", callback=_max_time_s,
+            "--max-time", "max_time_s", metavar="TIME", callback=_seconds,
             help="End in good order after so long, such as 90s, 30m or 1h30m: no new run begins, "
             "others stop after their epoch, and the same command goes on.",
         ),

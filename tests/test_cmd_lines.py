@@ -10,9 +10,10 @@ from pathlib import Path
 import click
 import pytest
 
-from harness import cli, cmd_sweep
+from harness import cli
 from harness.cmd_group import member_searches, named_members
 from harness.cmd_lines import best_command, sweep_command
+from harness.cmd_sweep_request import Request, searched_space, searched_spaces, sweep_plan
 from harness.code_version import code_version
 from harness.config import RunConfig
 from harness.errors import UsageError
@@ -89,7 +90,7 @@ def axes_of(*texts: str) -> tuple[Axis, ...]:
 
 
 def space_of(texts: Sequence[str], chosen: Collection[str]) -> SearchSpace:
-    return cmd_sweep._space(axes_of(*texts), chosen)
+    return searched_space(axes_of(*texts), chosen)
 
 
 def typed(line: str) -> tuple[click.Context, RunConfig]:
@@ -108,11 +109,10 @@ def typed(line: str) -> tuple[click.Context, RunConfig]:
 def test_the_line_of_a_sweep_gives_its_plan_back(plan: SweepPlan) -> None:
     context, config = typed(sweep_command(plan, 12))
     values, chosen = context.params, given(context)
-    names = {field.name for field in dataclasses.fields(cmd_sweep.Request)}
-    request = cmd_sweep.Request(**{n: value for n, value in values.items() if n in names})
-    (space,) = cmd_sweep._spaces([config], request.search, chosen)
+    request = Request.of(values)
+    (space,) = searched_spaces([config], request.search, chosen)
     config = dataclasses.replace(config, threads=1)
-    again = cmd_sweep._plan(config, request, space, "digits", "00")
+    again = sweep_plan(config, request, space, "digits", "00")
     assert again == plan
     assert request.trials == 12
 
@@ -128,11 +128,10 @@ def test_the_line_of_a_group_gives_its_plans_back() -> None:
     _, name, *words = shlex.split(line)
     context = cli.bench.commands[name].make_context(name, words)
     values, configs = context.params, read_configs(context.params)
-    names = {field.name for field in dataclasses.fields(cmd_sweep.Request)}
-    request = cmd_sweep.Request(**{n: value for n, value in values.items() if n in names})
-    spaces = cmd_sweep._spaces(configs, request.search, given(context))
+    request = Request.of(values)
+    spaces = searched_spaces(configs, request.search, given(context))
     again = [
-        cmd_sweep._plan(dataclasses.replace(config, threads=1), request, space, "digits", "00")
+        sweep_plan(dataclasses.replace(config, threads=1), request, space, "digits", "00")
         for config, space in zip(configs, spaces, strict=True)
     ]
     assert named_members(again, request.name) == plans
@@ -201,12 +200,12 @@ def test_a_field_is_searched_in_one_way() -> None:
 
 
 def test_a_sweep_over_backbones_is_not_named_after_one() -> None:
-    request = cmd_sweep.Request(
+    request = Request(
         trials=1, name=None, search=(), trial_epochs=None, trial_examples=None, final_seeds=0,
         sampler="tpe", pruner="none", lookahead=4, workers=None, report=False,
     )  # fmt: skip
     space = space_of(("backbone=readme-cnn,notebook-cnn",), ())
-    plan = cmd_sweep._plan(PLAIN.base, request, space, "digits", "00")
+    plan = sweep_plan(PLAIN.base, request, space, "digits", "00")
     assert plan.name.startswith("backbones-digits-")
 
 

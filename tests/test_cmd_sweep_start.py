@@ -6,8 +6,9 @@ import shlex
 
 import pytest
 
-from harness import cli, cmd_sweep
+from harness import cli
 from harness.cmd_lines import sweep_command
+from harness.cmd_sweep_request import Request, searched_spaces, sweep_plan
 from harness.data import Data
 from harness.digits import source
 from harness.options import given, read_configs
@@ -52,11 +53,10 @@ def planned(line):
     """Return the plan that a command line makes."""
     context = cli.bench.commands["sweep"].make_context("sweep", shlex.split(line)[1:])
     values, chosen = context.params, given(context)
-    names = {field.name for field in dataclasses.fields(cmd_sweep.Request)}
-    request = cmd_sweep.Request(**{n: value for n, value in values.items() if n in names})
+    request = Request.of(values)
     (config,) = (dataclasses.replace(each, threads=1) for each in read_configs(values))
-    (space,) = cmd_sweep._spaces([config], request.search, chosen)
-    return cmd_sweep._plan(config, request, space, "digits", Data(source()).identity().digest)
+    (space,) = searched_spaces([config], request.search, chosen)
+    return sweep_plan(config, request, space, "digits", Data(source()).identity().digest)
 
 
 def begun(store, line, **changes):

@@ -108,7 +108,7 @@ def run(out: Path, wish: dict[str, Any]) -> int:
     """Run a tracked sweep; return the exit code."""
     from toy_sweep import sweep, toy_plan
 
-    from harness.cmd_sweep import _SweepTracker
+    from harness.cmd_sweep_tracker import SweepTracker
     from harness.errors import BenchError
     from harness.store import Store
     from harness.track import Tracker
@@ -117,7 +117,7 @@ def run(out: Path, wish: dict[str, Any]) -> int:
     store, uri = Store(out), wish.pop("uri", None)
     try:
         with Tracker(uri, store, notify=say, **wish.pop("tracker", {})) as tracker:
-            outcome = sweep(store, toy_plan(), tracker=_SweepTracker(tracker), **wish)
+            outcome = sweep(store, toy_plan(), tracker=SweepTracker(tracker), **wish)
             say(f"done: {len(outcome.trials)} trials")
             tracker.flush()
     except BenchError as error:
