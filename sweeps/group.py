@@ -23,8 +23,9 @@ from sweeps.plan import PLAN_FILE, SweepPlan
 GROUP_FILE = "group.json"
 GROUP_VERSION = 1
 
-_FREE = {"name", "base", "space"}
-"""Fields in which the plans of members may differ; of `base` only the backbone."""
+_FREE = {"name", "base", "space", "code"}
+"""Fields in which the plans of members may differ; of `base` only the backbone, of `code` only
+what belongs to a plug-in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -302,3 +302,11 @@ def test_a_plan_outside_of_groups_reads_as_ever() -> None:
     assert member.to_json()["group"] == "toys"
     assert SweepPlan.from_json(member.to_json()) == member
     assert SweepPlan.from_json(plan.to_json()) == plan
+
+
+def test_a_plug_in_may_stand_beside_a_net_of_ours() -> None:
+    first, second = PAIR
+    mixed = [first, dataclasses.replace(second, code="0.1.0+12345678 fancynets 9abcdef0")]
+    assert list(SweepGroup.of(mixed).members) == [plan.name for plan in PAIR]
+    with pytest.raises(ValueError, match="pruner"):
+        SweepGroup.of([first, dataclasses.replace(second, pruner="none")])
