@@ -94,7 +94,7 @@ class GroupDisplay:
     def _screen(self) -> Group:
         lines = Table(box=None, show_header=False, pad_edge=False)
         for plan in self._plans:
-            now = self._members[plan.name].standing()
+            now = self._members[plan.name].brief()
             best = "" if now.best is None or now.best.value is None else f"{now.best.value:.3f}"
             lines.add_row(
                 Text(plan.base.backbone, overflow="ellipsis", no_wrap=True),

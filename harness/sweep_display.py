@@ -47,7 +47,7 @@ class _Running:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class Brief:
     """How a sweep stands: what it does now, how much of it is done, and what came out.
 
     Attributes:
@@ -169,12 +169,12 @@ class SweepDisplay:
         """Return how many trials have ended."""
         return sum(row.status != "running" for row in self._rows.values())
 
-    def standing(self) -> Standing:
+    def brief(self) -> Brief:
         """Return how the sweep stands, in short."""
         states = [row.status for row in self._rows.values()]
         best = leaders(self._plan, self._rows.values())
         searching = self.done < self._total
-        return Standing(
+        return Brief(
             what="trials" if searching else "finals",
             done=self.done if searching else len(self._finals),
             of=self._total if searching else sum(self._again.values()),
@@ -252,7 +252,7 @@ class SweepDisplay:
             eta="" if trials_left else self._left(),
         )  # fmt: skip
         parts: list[RenderableType] = [self._progress]
-        counts = self.standing().counts
+        counts = self.brief().counts
         if counts:
             parts.append(Text("  ".join(counts)))
         if self._running:
