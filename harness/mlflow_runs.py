@@ -112,6 +112,7 @@ class RunWriter:
             run.info.run_id if run is not None else self._create_parent(key, name, manifest, group)
         )
         if live:
+            self._forget_reason(run)
             self._client.update_run(run_id, status="RUNNING")
             self._client.set_tag(run_id, names.OWNER, self._owner.name)
             self._client.set_tag(run_id, names.STATUS, "running")
@@ -269,6 +270,7 @@ class RunWriter:
             same_epochs &= len({mark.step for mark in sent}) == len(sent)
             if same_epochs and run.data.params.items() <= config.items():
                 self._client.log_batch(run.info.run_id, params=_params(config))
+                self._forget_reason(run)
                 steps = frozenset(mark.step for mark in sent)
                 return run.info.run_id, steps, run.info.start_time
             self._discard(run)
@@ -311,6 +313,11 @@ class RunWriter:
             "mlflow.source.name": "bench sweep",
         }
         return self._create(f"{role} {name}", tags, sweep_params(manifest), group, _now_ms())
+
+    def _forget_reason(self, run: Run | None) -> None:
+        """Remove why an earlier attempt at this run ended: the next end may have no reason."""
+        if run is not None and names.REASON in run.data.tags:
+            self._client.delete_tag(run.info.run_id, names.REASON)
 
     def _discard(self, run: Run) -> None:
         """Put a run into MLflow's trash, ended: nothing reads RUNNING there either."""

@@ -87,6 +87,7 @@ class Tracker:
         self._owner: Owner | None = None
         self._open_sweeps: dict[str, Mapping[str, Any]] = {}
         self._busy_since: float | None = None
+        self._silent = False
 
     def check(self) -> None:
         """Reach the store now, and make database and experiment if they are new.
@@ -190,6 +191,7 @@ class Tracker:
 
         A store that does not answer is not waited for: what it lacks is sent later.
         """
+        self._silent = False
         done = threading.Event()
         self._put(done.set)
         return self._wait_for(done, patience_s)
@@ -205,6 +207,7 @@ class Tracker:
             done = threading.Event()
             for job in (self._catch_up, done.set, None):
                 self._jobs.put(job)
+            patience_s = 0.0 if self._silent else patience_s  # `flush` has waited in vain
             if not self._wait_for(done, patience_s) or self._outage.behind:
                 self._notify(
                     f"Not everything has reached {public_uri(self.uri)} yet. It is kept in "
@@ -264,7 +267,8 @@ class Tracker:
             if now - start > patience_s:
                 return False
             if now - max(self._busy_since or now, asked) > _SLOW_S:
-                if self._is_silent():
+                self._silent = self._is_silent()
+                if self._silent:
                     return done.is_set()
                 asked = time.monotonic()
         return True

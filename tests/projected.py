@@ -72,6 +72,7 @@ def _check_run(client: MlflowClient, run: Run, record: RunRecord, parent: Run) -
 
 def _check_parent(parent: Run, records: dict[str, RunRecord], *, trials: int, finals: int) -> None:
     assert (parent.info.status, parent.data.tags[names.STATUS]) == ("FINISHED", "finished")
+    assert names.REASON not in parent.data.tags
     states = Counter(record.status for record in records.values() if record.role == "trial")
     assert states.total() == trials
     counts = {f"trials_{s}": states[s] for s in ("finished", "pruned", "failed", "interrupted")}

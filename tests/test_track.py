@@ -214,6 +214,28 @@ def test_a_curve_told_again_after_a_checkpoint_is_there_once(
     assert sorted(steps(store, run, "epoch/validation_score")) == [(1, 0.1), (2, 0.2), (3, 0.3)]
 
 
+def test_the_reason_of_an_interruption_does_not_outlive_it(store: Store, tracker: Tracker) -> None:
+    whole = trial(0)
+    cut = trial(0, status="interrupted", history=whole.history[:2])
+    tracker.open_sweep(MANIFEST)
+    tracker.finish(cut)
+    tracker.close_sweep("demo", {"status": "interrupted", "reason": "Ctrl-C"})
+    assert tracker.flush()
+    before = runs_of(store)
+    assert {run.data.tags["bench.reason"] for run in before.values()} == {"because", "Ctrl-C"}
+    tracker.open_sweep(MANIFEST)
+    store.write_record(whole)  # it went on from its checkpoint
+    tracker.reconcile([whole])
+    tracker.close_sweep("demo", {})
+    assert tracker.flush()
+    after = runs_of(store)
+    assert {key: run.info.run_id for key, run in after.items()} == {
+        key: run.info.run_id for key, run in before.items()
+    }
+    assert {run.info.status for run in after.values()} == {"FINISHED"}
+    assert not any("bench.reason" in run.data.tags for run in after.values())
+
+
 def test_a_run_begun_again_is_a_new_run(store: Store, tracker: Tracker) -> None:
     with Tracker(None, store) as earlier:
         earlier.begin("r1", "run", None, None, CONFIG)
