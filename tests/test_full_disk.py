@@ -63,14 +63,14 @@ def test_a_full_disk_ends_it_in_a_line_and_costs_no_trial(
     name = "apart" if elsewhere else "same"
     store, dice = Store(disk.outside / name), random.Random(7)
     uri = f"sqlite:///{tmp_path}/mlflow.db" if elsewhere else None
-    wish = {"total": TOTAL, "workers": 4, "delay_s": 0.1, "uri": uri}
+    wish = {"total": TOTAL, "workers": 4, "delay_s": 0.25, "uri": uri}
     torn = 0
     for fill in range(1, FILLS + 1):
         begun, before = len(said.read_text()), ended(store)
         coordinator = nursery.start(disk.path / name, **wish)
-        while ended(store) < before + fill and coordinator.poll() is None:
+        while ended(store) < before + 1 and coordinator.poll() is None:
             time.sleep(0.01)
-        time.sleep(dice.uniform(0.0, 0.3))
+        time.sleep(dice.uniform(0.0, 0.1))
         disk.fill(pages=fill % 3)
         assert coordinator.wait(60) == 1, said.read_text()
         errors = [

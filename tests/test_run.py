@@ -179,7 +179,10 @@ def test_compiling_is_paid_and_reported_once(store: Store) -> None:
     assert (measure.value, measure.reason) == (None, "compiled for an earlier run of this process")
 
 
-def test_networks_in_turns_are_compiled_once_each(store: Store) -> None:
+def test_networks_in_turns_are_compiled_once_each(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "MEMORY_SHARE", 1.0)  # this process did much before
     engines._compiled.cache_clear()
     names = ["nets:tiny", "nets:normalised", "nets:dropping", "nets:decaying"]
     assert len(names) == engines.KEPT
@@ -205,7 +208,10 @@ def test_networks_in_turns_are_compiled_once_each(store: Store) -> None:
     assert again.value("compile_s") is not None, "the one used longest ago made room"
 
 
-def test_what_fits_does_not_depend_on_what_came_before(store: Store) -> None:
+def test_what_fits_does_not_depend_on_what_came_before(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "MEMORY_SHARE", 1.0)  # this process did much before
     engines._compiled.cache_clear()
     assert go(store, "before", epochs=1).status == "finished"
     assert go(store, "jealous", epochs=1, backbone="test_run:jealous").status == "finished"

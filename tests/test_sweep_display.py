@@ -155,9 +155,9 @@ def test_a_halved_batch_has_a_column() -> None:
     row = TrialRow(number=0, params=PARAMS, status="finished", value=0.2)
     halved = Backoff(field="batch_size", too_large=(64, 32), size=16)
     rows = [row, dataclasses.replace(row, number=1, value=0.1, backoff=halved)]
-    shown = trial_table(PLAN, rows, title="best")
+    shown = trial_table(PLAN, rows)
     assert list(shown.columns[-1].cells) == ["64", "16"]
-    assert len(trial_table(PLAN, rows[:1], title="best").columns) == len(shown.columns) - 1
+    assert len(trial_table(PLAN, rows[:1]).columns) == len(shown.columns) - 1
 
 
 def test_finals_are_counted_by_themselves(pipe: Screen) -> None:
