@@ -131,9 +131,11 @@ def test_killed_and_stopped_a_run_ends_with_the_same_record(folder: Path, start:
 
 
 def test_a_trial_killed_in_the_middle_leaves_the_same_table(folder: Path, start: Start) -> None:
+    # A worker looks at the clock before it has imported the backbone: the first checkpoint is due
+    # after 5 s, so a trial lasts longer.
     line = (
-        "sweep --dataset digits --backbone mine:tiny --name s --trials 2 --trial-epochs 40 "
-        "--final-seeds 0 --workers 1 --no-report --out"
+        "sweep --dataset digits --backbone mine:tiny --name s --trials 2 --trial-epochs 120 "
+        "--batch-size 8 --final-seeds 0 --workers 1 --no-report --out"
     )
     calm = start(f"{line} calm")
     killed = start(f"{line} o")
