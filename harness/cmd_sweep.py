@@ -21,7 +21,7 @@ from harness.cmd_sweep_tracker import SweepTracker
 from harness.cmd_workers import check_before_trials, check_sweepable, count_workers, start_pool
 from harness.config import RunConfig
 from harness.console import note, say, waiting
-from harness.data import load
+from harness.data import Data, load
 from harness.errors import BenchError, TrackingError, UsageError
 from harness.group_display import GroupDisplay
 from harness.options import check_config, places
@@ -35,6 +35,7 @@ from sweeps.coordinator import run_sweeps
 from sweeps.listeners import SweepOutcome
 from sweeps.objectives import TIMED, objectives_of
 from sweeps.plan import SweepPlan, check_pruner
+from sweeps.space import SearchSpace
 
 if TYPE_CHECKING:
     from harness.track import Tracker
@@ -70,29 +71,12 @@ def sweep(
     check_sweepable(request.workers, configs[0])
     store = Store(out)
     uri = resolve_uri(tracking_uri, store.root)
-    check_pruner(pruner_of(request), request.objectives)
-    timed = [name for name in request.objectives if name in TIMED]
-    if timed:
-        note(f"`{timed[0]}` is a time: another sweep of the same seed will not give this table")
-    spaces = searched_spaces(configs, request.search, chosen)
+    spaces = _checked_spaces(configs, request, chosen)
     request = sized(request, spaces, chosen)
-    for config, space in zip(configs, spaces, strict=True):
-        objectives_of(request.objectives or OBJECTIVES, searched=space.names())
-        for params in space.probes():
-            _check_trial(space.apply(config, params))
     if not request.dry_run:
         store.check_writable()
     data = load(configs[0], data_dir, say=say)
-    configs = [with_data_defaults(config, data.source, chosen) for config in configs]
-    if "threads" not in chosen:
-        # Rounding depends on threads: a fixed number keeps the table free of the worker count.
-        configs = [dataclasses.replace(config, threads=1) for config in configs]
-    digest = data.identity().digest
-    plans = [
-        sweep_plan(config, request, space, data.source, digest)
-        for config, space in zip(configs, spaces, strict=True)
-    ]
-    plans = _named(plans, request, store)
+    plans = _named(_plans(configs, request, spaces, data, chosen), request, store)
     check_plans(plans, store)
     probes = [plan.trial_task(0, p).config for plan in plans for p in plan.space.probes()]
     _check_steps(probes, data.n_train)
@@ -124,6 +108,42 @@ def sweep(
         except TrackingError as error:  # the sweep itself is done and kept
             say(f"There is no report yet, the same command or `bench report` writes it: {error}")
     _what_next(plans, outcomes, places(out, tracking_uri, experiment))
+
+
+def _checked_spaces(
+    configs: Sequence[RunConfig], request: Request, chosen: Collection[str]
+) -> list[SearchSpace]:
+    """Return what is searched for each backbone, checked as far as that needs no data.
+
+    Raises:
+        UsageError: a space, trial, objective or pruner does not fit.
+    """
+    check_pruner(pruner_of(request), request.objectives)
+    timed = [name for name in request.objectives if name in TIMED]
+    if timed:
+        note(f"`{timed[0]}` is a time: another sweep of the same seed will not give this table")
+    spaces = searched_spaces(configs, request.search, chosen)
+    for config, space in zip(configs, spaces, strict=True):
+        objectives_of(request.objectives or OBJECTIVES, searched=space.names())
+        for params in space.probes():
+            _check_trial(space.apply(config, params))
+    return spaces
+
+
+def _plans(
+    configs: Sequence[RunConfig], request: Request, spaces: Sequence[SearchSpace], data: Data,
+    chosen: Collection[str],
+) -> list[SweepPlan]:  # fmt: skip
+    """Return the plan of each backbone's sweep on these data."""
+    configs = [with_data_defaults(config, data.source, chosen) for config in configs]
+    if "threads" not in chosen:
+        # Rounding depends on threads: a fixed number keeps the table free of the worker count.
+        configs = [dataclasses.replace(config, threads=1) for config in configs]
+    digest = data.identity().digest
+    return [
+        sweep_plan(config, request, space, data.source, digest)
+        for config, space in zip(configs, spaces, strict=True)
+    ]
 
 
 def _named(plans: list[SweepPlan], request: Request, store: Store) -> list[SweepPlan]:

@@ -100,18 +100,7 @@ def run_sweeps(
     store.check_writable()
     with _all_locked(plans, group, store), _stop_on_signals(deadline_s) as stop:
         _settle(plans, group, store)
-        notes = [
-            ProgressNotes(
-                plan=plan,
-                folder=store.sweep_dir(plan.name),
-                total=total,
-                workers=workers,
-                top=top,
-            )
-            for plan in plans
-        ]
-        for note in notes:
-            note.begin()
+        notes = [_noting(plan, store, total, workers, top) for plan in plans]
         searches = {plan.name: _trials(plan, store, total, attempts) for plan in plans}
         _open(plans, group, searches, store, total=total, tracker=tracker, observer=observer)
         served: dict[int, str] = {}
@@ -132,14 +121,9 @@ def run_sweeps(
                 finals = {p.name: Finals(p, best[p.name], store, attempts=attempts) for p in plans}
                 crew.run(Together(finals, served))
         except BaseException as error:
-            stopped = isinstance(error, (InterruptedRun, KeyboardInterrupt, TimeIsUp))
-            reason = str(error) or type(error).__name__
-            outcomes = tuple(
-                SweepOutcome(name=name, trials=work.table(), total=total, stopped=reason)
-                for name, work in searches.items()
-            )
+            end, outcomes = _cut_short(error, searches, total)
             with suppress(StoreError):  # on a full disk; the first error is the one to report
-                _close(tracker, group, notes, "interrupted" if stopped else "failed", outcomes)
+                _close(tracker, group, notes, end, outcomes)
             if not isinstance(error, TimeIsUp):
                 raise
         else:
@@ -201,6 +185,28 @@ def _open(
         tracker.open_sweep(plan)
         ended += ended_records(plan, searches[plan.name].table(), store)
     tracker.reconcile(ended)
+
+
+def _noting(plan: SweepPlan, store: Store, total: int, workers: int, top: int) -> ProgressNotes:
+    """Return what notes how a sweep goes on; it has begun."""
+    notes = ProgressNotes(
+        plan=plan, folder=store.sweep_dir(plan.name), total=total, workers=workers, top=top
+    )
+    notes.begin()
+    return notes
+
+
+def _cut_short(
+    error: BaseException, searches: Mapping[str, Trials], total: int
+) -> tuple[SweepEnd, tuple[SweepOutcome, ...]]:
+    """Return how a command ended that did not get through, and how each sweep stands."""
+    stopped = isinstance(error, (InterruptedRun, KeyboardInterrupt, TimeIsUp))
+    reason = str(error) or type(error).__name__
+    outcomes = tuple(
+        SweepOutcome(name=name, trials=work.table(), total=total, stopped=reason)
+        for name, work in searches.items()
+    )
+    return "interrupted" if stopped else "failed", outcomes
 
 
 def _close(

@@ -18,6 +18,7 @@ from typing import Any
 
 from harness.errors import StoreError, SweepError, UsageError
 from harness.store import write_atomically
+from sweeps.described import read_described
 from sweeps.plan import PLAN_FILE, SweepPlan
 
 GROUP_FILE = "group.json"
@@ -145,19 +146,7 @@ def read_group(folder: Path) -> SweepGroup | None:
     Raises:
         StoreError: it cannot be read; the text names the file.
     """
-    path = folder / GROUP_FILE
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{path} cannot be read: {error}.") from error
-    if not isinstance(values, dict):
-        raise StoreError(f"{path} must hold a JSON object.")
-    try:
-        return SweepGroup.from_json(values)
-    except StoreError as error:
-        raise StoreError(f"{path}: {error}") from error
+    return read_described(folder / GROUP_FILE, SweepGroup.from_json)
 
 
 def _check_equal(plans: Sequence[SweepPlan]) -> None:

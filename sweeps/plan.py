@@ -15,6 +15,7 @@ from harness.errors import StoreError, SweepError, UsageError, unknown_name
 from harness.record import Role
 from harness.store import write_atomically
 from sweeps.axes import Value
+from sweeps.described import read_described
 from sweeps.objectives import Direction, Objective, objectives_of
 from sweeps.pruners import PrunerName
 from sweeps.samplers import SamplerName, check_space
@@ -304,19 +305,7 @@ def read_plan(folder: Path) -> SweepPlan | None:
     Raises:
         StoreError: it cannot be read; the text names the file.
     """
-    path = folder / PLAN_FILE
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{path} cannot be read: {error}.") from error
-    if not isinstance(values, dict):
-        raise StoreError(f"{path} must hold a JSON object.")
-    try:
-        return SweepPlan.from_json(values)
-    except StoreError as error:
-        raise StoreError(f"{path}: {error}") from error
+    return read_described(folder / PLAN_FILE, SweepPlan.from_json)
 
 
 def _differences(

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
+import pytest
+
+from harness import cli
 from harness.machine import cpu_cores
+from harness.store import Store
 
 
 def pytest_configure() -> None:
@@ -31,3 +37,26 @@ def pytest_collection_finish() -> None:
         tf.config.threading.set_inter_op_parallelism_threads(cpu_cores())
         two = [tf.config.LogicalDeviceConfiguration()] * 2
         tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], two)
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """Return the output folder of an empty current folder."""
+    for name in ("MLFLOW_TRACKING_URI", "BENCH_OUT", "BENCH_DATA_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    return Store(tmp_path / "bench-runs")
+
+
+@pytest.fixture
+def bench(capsys: pytest.CaptureFixture[str]) -> Callable[[str], tuple[int, str, str]]:
+    """Return what runs a command line in this process: to exit code, stdout and stderr."""
+
+    def run(line: str) -> tuple[int, str, str]:
+        code = cli._exit_code(
+            lambda: cli.bench.main(line.split(), prog_name="bench", standalone_mode=False)
+        )
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run

@@ -29,29 +29,6 @@ PLAN = toy_plan(
 )
 
 
-@pytest.fixture
-def store(tmp_path, monkeypatch):
-    """The output folder of an empty current folder."""
-    for name in ("MLFLOW_TRACKING_URI", "BENCH_OUT"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.chdir(tmp_path)
-    return Store(tmp_path / "bench-runs")
-
-
-@pytest.fixture
-def bench(capsys):
-    """Run a command line in this process; return exit code, stdout and stderr."""
-
-    def run(line):
-        code = cli._exit_code(
-            lambda: cli.bench.main(line.split(), prog_name="bench", standalone_mode=False)
-        )
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
-
-
 def test_a_running_sweep_in_full(store, bench):
     with running_toy(store) as process:
         code, said, errors = bench("status toy")

@@ -12,7 +12,6 @@ import pytest
 from running_toy import running_toy
 from toy_sweep import sweep, toy_plan
 
-from harness import cli
 from harness.store import Store
 from sweeps.group import SweepGroup, settle_group
 from sweeps.lock import LOCK_FILE, holder
@@ -20,29 +19,6 @@ from sweeps.lock import LOCK_FILE, holder
 pytestmark = pytest.mark.slow
 
 BENCH = "from harness.cli import main; main()"
-
-
-@pytest.fixture
-def store(tmp_path, monkeypatch):
-    """The output folder of an empty current folder."""
-    for name in ("MLFLOW_TRACKING_URI", "BENCH_OUT"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.chdir(tmp_path)
-    return Store(tmp_path / "bench-runs")
-
-
-@pytest.fixture
-def bench(capsys):
-    """Run a command line in this process; return exit code, stdout and stderr."""
-
-    def run(line):
-        code = cli._exit_code(
-            lambda: cli.bench.main(line.split(), prog_name="bench", standalone_mode=False)
-        )
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
 
 
 @pytest.mark.parametrize("line", ["stop", "stop toy"])

@@ -12,7 +12,6 @@ from harness.cmd_sweep_request import Request, searched_spaces, sweep_plan
 from harness.data import Data
 from harness.digits import source
 from harness.options import given, read_configs
-from harness.store import Store
 from sweeps.plan import read_plan, settle_plan
 
 pytestmark = [
@@ -24,29 +23,6 @@ LINE = (
     "sweep --dataset digits --backbone readme-cnn --width 0.1 --trials 6 --trial-epochs 4 "
     "--epochs 6 --final-seeds 1 --workers 2"
 )
-
-
-@pytest.fixture
-def store(tmp_path, monkeypatch):
-    """The output folder of an empty current folder."""
-    for name in ("MLFLOW_TRACKING_URI", "BENCH_OUT", "BENCH_DATA_DIR"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.chdir(tmp_path)
-    return Store(tmp_path / "bench-runs")
-
-
-@pytest.fixture
-def bench(capsys):
-    """Run a command line in this process; return exit code, stdout and stderr."""
-
-    def run(line):
-        code = cli._exit_code(
-            lambda: cli.bench.main(line.split(), prog_name="bench", standalone_mode=False)
-        )
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
 
 
 def planned(line):
