@@ -71,8 +71,9 @@ def sweep(
     check_sweepable(request.workers, configs[0])
     store = Store(out)
     uri = resolve_uri(tracking_uri, store.root)
-    spaces = _checked_spaces(configs, request, chosen)
+    spaces = searched_spaces(configs, request.search, chosen)
     request = sized(request, spaces, chosen)
+    _check_spaces(configs, request, spaces)
     if not request.dry_run:
         store.check_writable()
     data = load(configs[0], data_dir, say=say)
@@ -110,10 +111,10 @@ def sweep(
     _what_next(plans, outcomes, places(out, tracking_uri, experiment))
 
 
-def _checked_spaces(
-    configs: Sequence[RunConfig], request: Request, chosen: Collection[str]
-) -> list[SearchSpace]:
-    """Return what is searched for each backbone, checked as far as that needs no data.
+def _check_spaces(
+    configs: Sequence[RunConfig], request: Request, spaces: Sequence[SearchSpace]
+) -> None:
+    """Check what is searched for each backbone, as far as that needs no data.
 
     Raises:
         UsageError: a space, trial, objective or pruner does not fit.
@@ -122,12 +123,10 @@ def _checked_spaces(
     timed = [name for name in request.objectives if name in TIMED]
     if timed:
         note(f"`{timed[0]}` is a time: another sweep of the same seed will not give this table")
-    spaces = searched_spaces(configs, request.search, chosen)
     for config, space in zip(configs, spaces, strict=True):
         objectives_of(request.objectives or OBJECTIVES, searched=space.names())
         for params in space.probes():
             _check_trial(space.apply(config, params))
-    return spaces
 
 
 def _plans(
