@@ -245,19 +245,29 @@ def front_plot(search: Search, *, name: str) -> Plot | Omitted:
         f"{code(search.name)}, one seed each. No trial dominates one on the front, marked with "
         f"its number.{more}",
         table=table,
-        draw=partial(draw_front, labels=(first.title, second.title)),
+        draw=partial(
+            draw_front, labels=(first.title, second.title), more_is_better=second.sign > 0
+        ),
     )
 
 
-def draw_front(table: pd.DataFrame, *, labels: tuple[str, str]) -> Figure:
-    """Draw each trial as a point, the front joined and numbered."""
+def draw_front(table: pd.DataFrame, *, labels: tuple[str, str], more_is_better: bool) -> Figure:
+    """Draw each trial as a point, and the front, numbered, as the stair that it bounds.
+
+    Args:
+        table: of `front_table`.
+        labels: of the first and the second goal.
+        more_is_better: of the second goal; says on which side of a trial the stair falls.
+    """
     figure = new_figure(3.8, width_in=7)
     axes = figure.subplots()
     others, front = table[~table["on_front"]], table[table["on_front"]].sort_values("second")
     axes.plot(others["second"], others["first"], ls="", marker="o", ms=5, color=GREY,
               label="dominated")  # fmt: skip
+    # Nothing was tried between two trials, so no line leads straight from one to the other.
+    stair = "steps-pre" if more_is_better else "steps-post"
     axes.plot(front["second"], front["first"], marker="o", ms=7, color=BLUE, lw=1.2,
-              mec="black", mew=0.4, label="Pareto front")  # fmt: skip
+              mec="black", mew=0.4, drawstyle=stair, label="Pareto front")  # fmt: skip
     for row in front.itertuples():
         axes.annotate(str(row.trial), (row.second, row.first), xytext=(5, 4),
                       textcoords="offset points")  # fmt: skip
