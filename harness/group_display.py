@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 
 from rich.console import Group, RenderableType
-from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from harness.console import console, say
+from harness.console import say
 from harness.durations import span_text
+from harness.live_screen import LiveScreen
 from harness.sweep_display import SweepDisplay
 from sweeps.listeners import Event, RunStarted, SweepOpened, WorkerDied, WorkerReplaced
 from sweeps.plan import SweepPlan
@@ -20,7 +20,7 @@ from sweeps.plan import SweepPlan
 _BAR = 16  # characters: leaves room for counts and best on 80
 
 
-class GroupDisplay:
+class GroupDisplay(LiveScreen):
     """Shows several sweeps that share their workers; on no terminal, a line for each run's end.
 
     Args:
@@ -48,17 +48,7 @@ class GroupDisplay:
             )
             for plan in plans
         }
-        self._live = Live(
-            get_renderable=self._screen, console=console, refresh_per_second=2, transient=True
-        )
-
-    def __enter__(self) -> GroupDisplay:
-        if console.is_terminal:
-            self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._live.stop()
+        super().__init__()
 
     def __call__(self, event: Event) -> None:
         """Take in what happened."""

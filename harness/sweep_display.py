@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 from rich.console import Group, RenderableType
-from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column, Table
 from rich.text import Text
 
 from harness.console import console, note, quality_text, say
 from harness.durations import span_text
+from harness.live_screen import LiveScreen
 from harness.record import EpochPoint, RunRecord
 from sweeps.axes import Value
 from sweeps.listeners import (
@@ -63,7 +63,7 @@ class Brief:
     best: TrialRow | None
 
 
-class SweepDisplay:
+class SweepDisplay(LiveScreen):
     """Shows a sweep; on no terminal, a line for each run that ends.
 
     Args:
@@ -111,17 +111,7 @@ class SweepDisplay:
         self._final_bar = self._progress.add_task(
             "finals", total=sum(self._again.values()), eta="", visible=False
         )
-        self._live = Live(
-            get_renderable=self._screen, console=console, refresh_per_second=2, transient=True
-        )
-
-    def __enter__(self) -> SweepDisplay:
-        if console.is_terminal:
-            self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._live.stop()
+        super().__init__()
 
     def __call__(self, event: Event) -> None:
         """Take in what happened."""

@@ -10,7 +10,7 @@ from test_sweep_display import PARAMS, Clock, point, record
 from toy_sweep import toy_members
 
 from harness import console as console_module
-from harness import group_display, sweep_display
+from harness import live_screen, sweep_display
 from harness.group_display import GroupDisplay
 from sweeps.listeners import EpochDone, RunEnded, RunStarted, SweepOpened, WorkerDied
 from sweeps.plan import Task
@@ -28,7 +28,7 @@ class Screen:
         shown = Console(
             file=self.file, force_terminal=terminal, width=80, highlight=False, color_system=None
         )
-        for module in (console_module, sweep_display, group_display):
+        for module in (console_module, sweep_display, live_screen):
             monkeypatch.setattr(module, "console", shown)
         self.console, self.clock = shown, Clock()
         self.display = GroupDisplay(PLANS, 2, n_train=1000, clock=self.clock)

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from harness import console as console_module
-from harness import sweep_display
+from harness import live_screen, sweep_display
 from harness.config import RunConfig
 from harness.record import EpochPoint, Measure, RunRecord
 from harness.sweep_display import SweepDisplay, sparkline, trial_table
@@ -60,6 +60,7 @@ class Screen:
         )
         monkeypatch.setattr(console_module, "console", shown)
         monkeypatch.setattr(sweep_display, "console", shown)
+        monkeypatch.setattr(live_screen, "console", shown)
         self.console, self.clock = shown, Clock()
         self.display = SweepDisplay(PLAN, 4, n_train=1000, clock=self.clock)
         self.display(SweepOpened(plan=PLAN, total=4, rows=()))
