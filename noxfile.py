@@ -109,7 +109,7 @@ def bench_pruners(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
-def bench_help(session: nox.Session) -> None:
-    """Measure how long each help takes to appear."""
+def bench_start(session: nox.Session) -> None:
+    """Measure how long help, lists and the first training step take to appear."""
     session.install(*PINNED, "-e", ".")
-    session.run("python", "benchmarks/bench_help.py", *session.posargs)
+    session.run("python", "benchmarks/bench_start.py", *session.posargs)

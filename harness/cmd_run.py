@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.checkpoint import Shelf, find_unfinished, last_epoch
-from harness.cmd_report import report as write_report
 from harness.config import RunConfig
 from harness.console import (
     RunProgress,
@@ -86,6 +85,8 @@ def run(
     if len(configs) > 1:
         console.print(comparison_table(done))
     if report and len(done) > 1:
+        from harness.cmd_report import report as write_report  # seconds that few runs need
+
         write_report(
             sweeps=(), runs=[record.run_id for record in done], everything=False,
             to=store.report_dir(f"{done[0].run_id}-and-{len(done) - 1}-more"), out=out,
@@ -106,11 +107,17 @@ def opened_tracker(uri: str, store: Store, experiment: str) -> Tracker:
     """
     with waiting("loading MLflow ..."):
         from harness.track import Tracker
-        from reports.illustrate import illustrate
-    tracker = Tracker(uri, store, experiment=experiment, illustrate=illustrate, notify=say)
+    tracker = Tracker(uri, store, experiment=experiment, illustrate=_illustrate, notify=say)
     with waiting("opening the tracking store ..."):
         tracker.check()
     return tracker
+
+
+def _illustrate(record: RunRecord, folder: Path) -> list[Path]:
+    """Draw the pictures of a run; what that needs is loaded only once there is a record."""
+    from reports.illustrate import illustrate
+
+    return illustrate(record, folder)
 
 
 def _open_devices(

@@ -13,9 +13,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from harness.loss_scale import LossScale
@@ -24,6 +22,7 @@ from harness.record import Measure, ModelFacts
 from harness.replica_layers import check_jit, share_batches
 from harness.scenes import Scenes
 from harness.strategy import Layout
+from harness.tf_keras import keras, tf
 from harness.train_step import TRAIN_METRICS, EngineKey, predict_function, train_function
 
 

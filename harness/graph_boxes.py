@@ -10,10 +10,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import tensorflow as tf
-
 from harness.box_losses import HUBER_DELTA, LEAST_HEIGHT
 from harness.config import BoxLoss
+from harness.tf_keras import tf
 
 
 def box_loss(name: BoxLoss, true: Any, predicted: Any) -> Any:

@@ -22,10 +22,8 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import keras
-import tensorflow as tf
-
 from harness.errors import UsageError
+from harness.tf_keras import keras, tf
 
 SEED_STEP = 1_327_217_885
 """The golden section of 2^31, within which Keras takes seeds: its multiples keep far apart, so

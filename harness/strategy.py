@@ -8,12 +8,11 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-import tensorflow as tf
-
 from harness.cluster import Cluster, read_cluster
 from harness.devices import LOCAL_TPU, check_devices, find_tpu, parse_devices
 from harness.errors import DeviceError
 from harness.machine import cpu_cores
+from harness.tf_keras import tf
 from harness.tpu import no_local_tpu, open_tpu, sees_local_tpu
 
 

@@ -15,14 +15,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import keras
-import tensorflow as tf
-
 from harness import graph_boxes
 from harness.config import BoxLoss
 from harness.loss_scale import LossScale, overflows
 from harness.model import Blueprint
 from harness.strategy import Layout
+from harness.tf_keras import keras, tf
 
 TRAIN_METRICS = (
     "train_loss",
