@@ -33,6 +33,7 @@ from harness.options import (
     place_options,
     read_config,
     read_configs,
+    recipe_option,
     resume_option,
     typed,
 )
@@ -103,6 +104,7 @@ def bench() -> None:
     "--report/--no-report", "report", default=True, show_default=True,
     help="Write a report that compares, if there are several runs.",
 )  # fmt: skip
+@recipe_option
 @resume_option
 @config_options(without=("backbone",))
 @cluster_options
@@ -313,7 +315,7 @@ def doctor(**values: Any) -> None:
 
 @bench.group(name="list")
 def list_group() -> None:
-    """List what can be chosen: backbones, heads, strategies, datasets."""
+    """List what can be chosen: backbones, heads, recipes, strategies, datasets."""
 
 
 @list_group.command(name="backbones")
@@ -330,6 +332,14 @@ def list_heads() -> None:
     from architectures.builtin import HEADS
 
     _table(list(HEADS.items()))
+
+
+@list_group.command(name="recipes")
+def list_recipes() -> None:
+    """List the recipes: options that work well together."""
+    from harness.recipes import RECIPES
+
+    _table([(name, f"{each.meaning} {each.words()}") for name, each in RECIPES.items()])
 
 
 @list_group.command(name="strategies")
