@@ -73,9 +73,7 @@ class Fresh:
             self.process.wait()
 
 
-def start(
-    probe: str, request: str, folder: Path, *, name: str, extra: Mapping[str, str]
-) -> Fresh:
+def start(probe: str, request: str, folder: Path, *, name: str, extra: Mapping[str, str]) -> Fresh:
     """Start a process that finds modules where this one does, and ends when this one does.
 
     Args:

@@ -1,0 +1,351 @@
+"""What one process measures of one contender; `harness.cell_processes` starts it.
+
+It trains as a run does (`harness.epoch`), so that what is timed here is what a run would take.
+Every graph call ends with its sums on this machine; before and after a phase is timed, all devices
+have finished besides.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from harness.cause import cause_of, memory_words
+from harness.cell import Cell, CellPlan
+from harness.config import RunConfig
+from harness.data import Data, load
+from harness.disturbance import Watcher
+from harness.engine import Engine
+from harness.engines import compiled_engine, open_devices
+from harness.epoch import chunks, train_epoch
+from harness.errors import BenchError, UsageError
+from harness.fresh_process import write_reason
+from harness.inference import Inference
+from harness.machine import fingerprint, peak_rss_mib
+from harness.mfu import PEAK_DTYPES, utilisation
+from harness.peak import matrix_gflops
+from harness.plain_words import in_words
+from harness.record import Measure
+from harness.schedule import schedule
+from harness.stationary import steady_from
+from harness.store import write_atomically
+from harness.strategy import Layout
+from harness.timing import Span, percentile, step_measures
+
+WARM_UP_S = 60.0
+"""Longest warm-up; a network whose pace is not stationary by then is timed but flagged."""
+
+_PIECE_S = 2.0
+"""Seconds of training after which the pace is looked at."""
+
+INFERENCE_S, DATA_S = 2.0, 1.0
+"""How long these are timed: some dozen calls of the slower built-in networks on a CPU."""
+
+LATENCY_S = 60.0
+"""After so long no further sample is taken, however many were asked for."""
+
+EVALUATIONS = 3
+"""Passes over the validation split that are timed."""
+
+PEAK_ROUNDS = 3
+"""Measurements of the peak, half a second each where products are fast."""
+
+_FIRST_CALLS, _FIRST_S = 10, 1.0
+"""Predictions before any is timed; the first compiles. Fewer if they take longer than this."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What to measure.
+
+    Attributes:
+        contender: name.
+        config: to be trained.
+        round, place: of the cell.
+        plan: how to measure.
+        data_dir: folder of MNIST's files as given, or None.
+    """
+
+    contender: str
+    config: RunConfig
+    round: int
+    place: int
+    plan: CellPlan
+    data_dir: str | None = None
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Request:
+        """Build a request from plain values."""
+        config, plan = RunConfig.from_json(values["config"]), CellPlan(**values["plan"])
+        return cls(**dict(values) | {"config": config, "plan": plan})
+
+
+def tell(request: str, to: str) -> None:
+    """Measure as a request (JSON) says; write the cell to a file, or why there is none.
+
+    The process ends when its standard input does: whoever started it is gone.
+    """
+    threading.Thread(target=_end_with_the_caller, daemon=True).start()
+    code = 0
+    try:
+        cell = measure(Request.from_json(json.loads(request)))
+        write_atomically(Path(to), cell.dumps().encode())
+    except BenchError as error:
+        write_reason(Path(to), error)
+        code = error.exit_code
+    except Exception as error:  # noqa: BLE001 - a plug-in may raise anything; the reason says it
+        traceback.print_exc()
+        write_reason(Path(to), _told(error))
+        code = 1
+    sys.stderr.flush()
+    os._exit(code)  # TensorFlow's own end may take seconds, or hang
+
+
+def measure(request: Request) -> Cell:
+    """Train, predict and evaluate for some seconds each; the process must be fresh.
+
+    Raises:
+        BenchError: devices or data cannot be had, or the network cannot be trained.
+    """
+    start, started = perf_counter(), datetime.now(UTC)
+    config, plan = request.config, request.plan
+    layout = open_devices(config)
+    data = load(config, Path(request.data_dir) if request.data_dir else None, say=lambda _: None)
+    engine, compile_s, _ = compiled_engine(config, data, layout)
+    facts, mflops = engine.facts
+    engine.reset(config.seed)
+    with Watcher() as watcher:
+        trainer = _Trainer(config, engine, data)
+        warm_up, steady = trainer.warm_up(WARM_UP_S)
+        tf.test.experimental.sync_devices()
+        spans = trainer.train(plan.seconds)
+        tf.test.experimental.sync_devices()
+        phases = _Phases(watcher)
+        measures = phases.run("inference", lambda: _inference(engine, data, plan))
+        measures |= phases.run("latency", lambda: _latency(engine, data, plan))
+        measures |= phases.run("data", lambda: _data_rate(engine, data, config))
+        measures |= phases.run("evaluation", lambda: _evaluation(engine, data))
+        disturbances = tuple(watcher.between(span.start_s, span.end_s) for span in spans)
+        # The arrays that the peak is measured with are no part of what training needs.
+        measures |= _memory(layout)
+        peak = _peak(layout.devices[0], PEAK_DTYPES[config.precision])
+    measures |= step_measures(spans)
+    measures |= {
+        "compile_s": compile_s,
+        "first_batch_s": Measure(value=warm_up[0].end_s - start),
+        "mflops": mflops,
+        "mfu": utilisation(
+            mflops=mflops, images_per_s=measures["images_per_s"], peak_gflops=peak,
+            devices=_peaks(layout),
+        ),
+    }  # fmt: skip
+    unsteady = () if steady else (f"never became stationary within {WARM_UP_S:.0f} s",)
+    machine = fingerprint(
+        strategy=layout.name, replicas=layout.replicas, workers=layout.workers,
+        devices=layout.devices, threads=config.threads,
+    )  # fmt: skip
+    return Cell(
+        contender=request.contender,
+        config=replace(config, dataset=data.source),
+        round=request.round,
+        place=request.place,
+        started_at=started.isoformat(timespec="milliseconds"),
+        duration_s=round(perf_counter() - start, 3),
+        status="finished",
+        data=data.identity(),
+        machine=replace(machine, jit="on" if engine.key.jit else "off"),
+        parameters=facts.parameters,
+        peak_gflops=peak,
+        measures=measures,
+        warm_up=tuple(warm_up),
+        spans=tuple(spans),
+        disturbances=disturbances,
+        flags=(*unsteady, *phases.flags),
+    )
+
+
+class _Trainer:
+    """Trains epoch after epoch, as a run does, for as long as it is told.
+
+    Args:
+        config: of the contender.
+        engine: compiled for it, with its first weights.
+        data: to train on.
+    """
+
+    def __init__(self, config: RunConfig, engine: Engine, data: Data) -> None:
+        self._config, self._engine, self._data = config, engine, data
+        steps = data.n_train // engine.global_batch
+        self._plan = schedule(config, global_batch=engine.global_batch, steps_per_epoch=steps)
+        self._epoch = 0
+
+    def train(self, seconds: float) -> list[Span]:
+        """Train on for so long, one graph call at least; return the calls."""
+        until = perf_counter() + seconds
+        spans: list[Span] = []
+        while not spans or perf_counter() < until:
+            self._epoch += 1
+            result = train_epoch(
+                self._epoch, self._config, self._plan, self._engine, self._data,
+                go_on=lambda: perf_counter() < until,
+            )  # fmt: skip
+            spans += result.spans
+        return spans
+
+    def warm_up(self, limit_s: float) -> tuple[list[Span], bool]:
+        """Train until the pace is stationary or the time is over; return the calls, and which."""
+        until = perf_counter() + limit_s
+        spans: list[Span] = []
+        while True:
+            spans += self.train(_PIECE_S)
+            if steady_from([span.step_s for span in spans]) is not None:
+                return spans, True
+            if perf_counter() > until:
+                return spans, False
+
+
+class _Phases:
+    """Runs the phases behind training and notes what disturbed them."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self._watcher = watcher
+        self.flags: list[str] = []
+
+    def run(self, name: str, phase: Callable[[], dict[str, Measure]]) -> dict[str, Measure]:
+        """Return what a phase measured."""
+        start = perf_counter()
+        found = phase()
+        reasons = self._watcher.between(start, perf_counter())
+        self.flags += [f"{name}: {reason}" for reason in reasons]
+        return found
+
+
+def _inference(engine: Engine, data: Data, plan: CellPlan) -> dict[str, Measure]:
+    """Return the rate of predicting batches that lie in this machine's memory."""
+    name = "inference_images_per_s"
+    batch = plan.inference_batch or engine.global_batch
+    try:
+        predict = Inference(engine, batch)
+    except UsageError as error:
+        return {name: Measure(reason=str(error))}
+    times = _times(predict, data, until_s=INFERENCE_S, most=10**6)
+    rates = tuple(batch / each for each in times)
+    return {name: Measure(value=batch * len(times) / sum(times), samples=rates)}
+
+
+def _latency(engine: Engine, data: Data, plan: CellPlan) -> dict[str, Measure]:
+    """Return percentiles of the time from a single image to its class and box."""
+    names = {f"latency_p{q}_ms": q for q in (50, 90, 99)}
+    try:
+        predict = Inference(engine, 1)
+    except UsageError as error:
+        return {name: Measure(reason=str(error)) for name in names}
+    times = _times(predict, data, until_s=LATENCY_S, most=plan.latency_samples)
+    return {name: percentile(times, q) for name, q in names.items()}
+
+
+def _times(predict: Inference, data: Data, *, until_s: float, most: int) -> list[float]:
+    """Return the seconds of predictions, after some that are not timed."""
+    images = data.validation().images
+    batches = max(1, len(images) // predict.batch)
+
+    def timed(number: int) -> float:
+        rows = np.arange(predict.batch) + number % batches * predict.batch
+        batch = images[rows % len(images)]
+        start = perf_counter()
+        predict(batch)
+        return perf_counter() - start
+
+    end = perf_counter() + _FIRST_S
+    for number in range(_FIRST_CALLS):
+        timed(number)
+        if perf_counter() > end:
+            break
+    times: list[float] = []
+    end = perf_counter() + until_s
+    while len(times) < most and (not times or perf_counter() < end):
+        times.append(timed(len(times)))
+    return times
+
+
+def _data_rate(engine: Engine, data: Data, config: RunConfig) -> dict[str, Measure]:
+    """Return the rate of making training scenes while nobody trains on them."""
+    images, times, epoch = [], [], 0
+    end = mark = perf_counter()
+    end += DATA_S
+    while mark < end:
+        epoch += 1
+        for scenes in chunks(
+            data, engine, epoch=epoch, seed=config.seed, go_on=lambda: perf_counter() < end
+        ):
+            now = perf_counter()
+            images.append(len(scenes.ids))
+            times.append(now - mark)
+            mark = now
+    rates = tuple(n / s for n, s in zip(images, times, strict=True))
+    return {"data_images_per_s": Measure(value=sum(images) / sum(times), samples=rates)}
+
+
+def _evaluation(engine: Engine, data: Data) -> dict[str, Measure]:
+    """Return the time of predicting the validation split."""
+    scenes = data.validation()
+    times = []
+    for _ in range(EVALUATIONS):
+        start = perf_counter()
+        engine.predict(scenes)
+        times.append(perf_counter() - start)
+    return {"evaluation_s": Measure(value=float(np.median(times)), samples=tuple(times))}
+
+
+def _memory(layout: Layout) -> dict[str, Measure]:
+    """Return the most memory that was held so far, of the process and of a device."""
+    peaks = [
+        tf.config.experimental.get_memory_info(name.upper())["peak"] / 2**20
+        for name in layout.devices
+        if name.startswith("gpu")
+    ]
+    device = Measure(reason=f"TensorFlow does not tell it of {layout.devices[0]}")
+    if peaks:
+        device = Measure(value=round(max(peaks), 1))
+    return {"peak_rss_mib": Measure(value=round(peak_rss_mib(), 1)), "peak_device_mib": device}
+
+
+def _peak(device: str, dtype: str) -> Measure:
+    """Return the best of several measurements: one alone may be disturbed from end to end."""
+    found = [matrix_gflops(device, dtype) for _ in range(PEAK_ROUNDS)]
+    values = [each.value for each in found if each.value is not None]
+    if not values:
+        return found[0]
+    samples = tuple(sample for each in found for sample in each.samples)
+    return Measure(value=max(values), samples=samples)
+
+
+def _peaks(layout: Layout) -> int:
+    """Return how many devices there are with a peak of their own: CPU devices share the cores."""
+    return 1 if layout.devices[0].startswith("cpu") else len(layout.devices)
+
+
+def _told(error: Exception) -> BenchError:
+    """Return what somebody else's exception says, in a line."""
+    if cause_of(error) == "out_of_memory":
+        return BenchError(f"Out of memory: {memory_words(error)}. Use a smaller batch or network.")
+    return BenchError(in_words(error))
+
+
+def _end_with_the_caller() -> None:
+    # Not `sys.stdin`, whose lock would be held while the interpreter shuts down.
+    while os.read(0, 1):
+        pass
+    os._exit(1)
