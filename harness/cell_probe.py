@@ -8,10 +8,6 @@ have finished besides.
 from __future__ import annotations
 
 import json
-import os
-import sys
-import threading
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -22,33 +18,23 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from harness.cause import cause_of, memory_words
 from harness.cell import Cell, CellPlan
 from harness.config import RunConfig
 from harness.data import Data, load
 from harness.disturbance import Watcher
 from harness.engine import Engine
 from harness.engines import compiled_engine, open_devices
-from harness.epoch import chunks, train_epoch
-from harness.errors import BenchError, UsageError
-from harness.fresh_process import write_reason
+from harness.epoch import chunks
+from harness.errors import UsageError
+from harness.fresh_process import answer, end_with_the_caller
 from harness.inference import Inference
 from harness.machine import fingerprint, peak_rss_mib
 from harness.mfu import PEAK_DTYPES, utilisation
 from harness.peak import matrix_gflops
-from harness.plain_words import in_words
 from harness.record import Measure
-from harness.schedule import schedule
-from harness.stationary import steady_from
-from harness.store import write_atomically
 from harness.strategy import Layout
-from harness.timing import Span, percentile, step_measures
-
-WARM_UP_S = 60.0
-"""Longest warm-up; a network whose pace is not stationary by then is timed but flagged."""
-
-_PIECE_S = 2.0
-"""Seconds of training after which the pace is looked at."""
+from harness.timed_training import WARM_UP_S, Training
+from harness.timing import percentile, step_measures
 
 INFERENCE_S, DATA_S = 2.0, 1.0
 """How long these are timed: some dozen calls of the slower built-in networks on a CPU."""
@@ -93,24 +79,9 @@ class Request:
 
 
 def tell(request: str, to: str) -> None:
-    """Measure as a request (JSON) says; write the cell to a file, or why there is none.
-
-    The process ends when its standard input does: whoever started it is gone.
-    """
-    threading.Thread(target=_end_with_the_caller, daemon=True).start()
-    code = 0
-    try:
-        cell = measure(Request.from_json(json.loads(request)))
-        write_atomically(Path(to), cell.dumps().encode())
-    except BenchError as error:
-        write_reason(Path(to), error)
-        code = error.exit_code
-    except Exception as error:  # noqa: BLE001 - a plug-in may raise anything; the reason says it
-        traceback.print_exc()
-        write_reason(Path(to), _told(error))
-        code = 1
-    sys.stderr.flush()
-    os._exit(code)  # TensorFlow's own end may take seconds, or hang
+    """Measure as a request (JSON) says; write the cell to a file, or why there is none."""
+    end_with_the_caller()
+    answer(to, lambda: measure(Request.from_json(json.loads(request))).dumps())
 
 
 def measure(request: Request) -> Cell:
@@ -127,10 +98,10 @@ def measure(request: Request) -> Cell:
     facts, mflops = engine.facts
     engine.reset(config.seed)
     with Watcher() as watcher:
-        trainer = _Trainer(config, engine, data)
-        warm_up, steady = trainer.warm_up(WARM_UP_S)
+        training = Training(config, engine, data)
+        warm_up, steady = training.warm_up(WARM_UP_S)
         tf.test.experimental.sync_devices()
-        spans = trainer.train(plan.seconds)
+        spans = training.train(plan.seconds)
         tf.test.experimental.sync_devices()
         phases = _Phases(watcher)
         measures = phases.run("inference", lambda: _inference(engine, data, plan))
@@ -174,46 +145,6 @@ def measure(request: Request) -> Cell:
         disturbances=disturbances,
         flags=(*unsteady, *phases.flags),
     )
-
-
-class _Trainer:
-    """Trains epoch after epoch, as a run does, for as long as it is told.
-
-    Args:
-        config: of the contender.
-        engine: compiled for it, with its first weights.
-        data: to train on.
-    """
-
-    def __init__(self, config: RunConfig, engine: Engine, data: Data) -> None:
-        self._config, self._engine, self._data = config, engine, data
-        steps = data.n_train // engine.global_batch
-        self._plan = schedule(config, global_batch=engine.global_batch, steps_per_epoch=steps)
-        self._epoch = 0
-
-    def train(self, seconds: float) -> list[Span]:
-        """Train on for so long, one graph call at least; return the calls."""
-        until = perf_counter() + seconds
-        spans: list[Span] = []
-        while not spans or perf_counter() < until:
-            self._epoch += 1
-            result = train_epoch(
-                self._epoch, self._config, self._plan, self._engine, self._data,
-                go_on=lambda: perf_counter() < until,
-            )  # fmt: skip
-            spans += result.spans
-        return spans
-
-    def warm_up(self, limit_s: float) -> tuple[list[Span], bool]:
-        """Train until the pace is stationary or the time is over; return the calls, and which."""
-        until = perf_counter() + limit_s
-        spans: list[Span] = []
-        while True:
-            spans += self.train(_PIECE_S)
-            if steady_from([span.step_s for span in spans]) is not None:
-                return spans, True
-            if perf_counter() > until:
-                return spans, False
 
 
 class _Phases:
@@ -335,17 +266,3 @@ def _peak(device: str, dtype: str) -> Measure:
 def _peaks(layout: Layout) -> int:
     """Return how many devices there are with a peak of their own: CPU devices share the cores."""
     return 1 if layout.devices[0].startswith("cpu") else len(layout.devices)
-
-
-def _told(error: Exception) -> BenchError:
-    """Return what somebody else's exception says, in a line."""
-    if cause_of(error) == "out_of_memory":
-        return BenchError(f"Out of memory: {memory_words(error)}. Use a smaller batch or network.")
-    return BenchError(in_words(error))
-
-
-def _end_with_the_caller() -> None:
-    # Not `sys.stdin`, whose lock would be held while the interpreter shuts down.
-    while os.read(0, 1):
-        pass
-    os._exit(1)

@@ -26,14 +26,12 @@ from typing import Any
 
 from harness.cell import Cell, CellPlan, Contender
 from harness.errors import BenchError
-from harness.fresh_process import Fresh, start
+from harness.fresh_process import start
 
 PROBE = "harness.cell_probe:tell"
 
 TIME_LIMIT_S = 1800.0
 """For all of a cell but the training that is timed: the largest networks compile for minutes."""
-
-_PAUSE_S = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +122,7 @@ def _measured(
     with tempfile.TemporaryDirectory(prefix="bench-cell-") as folder:
         process = start(probe, json.dumps(request), Path(folder), name="cell", extra=extra)
         try:
-            cell = _heard(process, time_limit_s)
+            cell = Cell.from_json(json.loads(process.result(time_limit_s)))
         except BenchError as error:
             cell = Cell(
                 contender=contender.name, config=contender.config, round=number, place=place,
@@ -134,19 +132,3 @@ def _measured(
         finally:
             process.end()
     return dataclasses.replace(cell, duration_s=round(time.monotonic() - begun, 3))
-
-
-def _heard(process: Fresh, time_limit_s: float) -> Cell:
-    """Wait for a cell.
-
-    Raises:
-        BenchError: there is none; the text says why.
-    """
-    deadline = time.monotonic() + time_limit_s
-    while not process.done:
-        if process.failed:
-            raise process.reason() or BenchError(f"its process {process.last_words()}")
-        if time.monotonic() > deadline:
-            raise BenchError(f"it was not measured within {time_limit_s:.0f} s")
-        time.sleep(_PAUSE_S)
-    return Cell.from_json(json.loads(process.to.read_text(encoding="utf-8")))

@@ -10,14 +10,21 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
+from harness.cause import cause_of, memory_words
 from harness.errors import BenchError, UsageError
+from harness.plain_words import in_words
 from harness.store import write_atomically
 
 _LAST_WORDS = 300
+_PAUSE_S = 0.1  # whoever waits shall not disturb
 
 _CODE = """
 import importlib, sys
@@ -65,6 +72,21 @@ class Fresh:
         how = f"ended with exit code {self.process.returncode}"
         return f"{how}, with the last words {words!r}" if words else f"{how}, without a word"
 
+    def result(self, limit_s: float) -> str:
+        """Wait for the result and return it, a text.
+
+        Raises:
+            BenchError: there is none, or none in time; the text says why.
+        """
+        deadline = time.monotonic() + limit_s
+        while not self.done:
+            if self.failed:
+                raise self.reason() or BenchError(f"its process {self.last_words()}")
+            if time.monotonic() > deadline:
+                raise BenchError(f"it was not measured within {limit_s:.0f} s")
+            time.sleep(_PAUSE_S)
+        return self.to.read_text(encoding="utf-8")
+
     def end(self) -> None:
         """Kill it, whatever it is doing, and wait until it is gone."""
         # Not SIGTERM, which TensorFlow's notifier of preemption swallows in a worker.
@@ -93,6 +115,46 @@ def start(probe: str, request: str, folder: Path, *, name: str, extra: Mapping[s
             start_new_session=True,  # Ctrl-C is this process's affair
         )  # fmt: skip
     return Fresh(process=process, to=to, log=log)
+
+
+def end_with_the_caller() -> None:
+    """Let this process, which measures, end as soon as its standard input does."""
+    threading.Thread(target=_end_with_standard_input, daemon=True).start()
+
+
+def _end_with_standard_input() -> None:
+    # Not `sys.stdin`, whose lock would be held while the interpreter shuts down.
+    while os.read(0, 1):
+        pass
+    os._exit(1)
+
+
+def answer(to: str, measure: Callable[[], str]) -> NoReturn:
+    """Write what was measured to a file, or why it could not be, and end this process.
+
+    Args:
+        to: the file.
+        measure: returns the text for it.
+    """
+    code = 0
+    try:
+        write_atomically(Path(to), measure().encode())
+    except BenchError as error:
+        write_reason(Path(to), error)
+        code = error.exit_code
+    except Exception as error:  # noqa: BLE001 - a plug-in may raise anything; the reason says it
+        traceback.print_exc()
+        write_reason(Path(to), _told(error))
+        code = 1
+    sys.stderr.flush()
+    os._exit(code)  # TensorFlow's own end may take seconds, or hang
+
+
+def _told(error: Exception) -> BenchError:
+    """Return what somebody else's exception says, in a line."""
+    if cause_of(error) == "out_of_memory":
+        return BenchError(f"Out of memory: {memory_words(error)}. Use a smaller batch or network.")
+    return BenchError(f"{in_words(error)}.")
 
 
 def write_reason(to: Path, error: BenchError) -> None:
