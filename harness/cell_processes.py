@@ -18,7 +18,7 @@ import dataclasses
 import json
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -61,7 +61,7 @@ def run_cells(
     probe: str = PROBE,
     environment: Mapping[str, str] | None = None,
     time_limit_s: float = TIME_LIMIT_S,
-) -> Iterator[Cell]:
+) -> Generator[Cell, None, None]:
     """Yield the cells as they are measured, one process at a time.
 
     A contender that fails before it ever succeeded is not measured again; the others go on. A

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.cell import Contender
+from harness.cell_plan import Contender
 from harness.config import RunConfig, knobs
 from harness.errors import UsageError, unknown_name
 from harness.options import read_config

@@ -62,6 +62,7 @@ class Pair:
             pairs hold together with at least 95 % (Bonferroni).
         floor: least relative difference that this machine can tell; None if it is not known.
         outcome: of the other, against the first.
+        reason: why they cannot be separated; None if they are.
     """
 
     first: str
@@ -69,6 +70,7 @@ class Pair:
     ratio: Estimate
     floor: float | None
     outcome: Outcome
+    reason: str | None
 
 
 def speeds(timings: Timings) -> tuple[Speed, ...]:
@@ -91,10 +93,11 @@ def pairs(timings: Timings, floor: float | None = None) -> tuple[Pair, ...]:
     found = []
     for first, other in both:
         estimate = ratio(by_round(timings, first), by_round(timings, other), level=level)
+        outcome, reason = decide(estimate, floor)
         found.append(
             Pair(
-                first=first, other=other, ratio=estimate, floor=floor,
-                outcome=decide(estimate, floor),
+                first=first, other=other, ratio=estimate, floor=floor, outcome=outcome,
+                reason=reason,
             )
         )  # fmt: skip
     return tuple(found)
@@ -171,20 +174,20 @@ def ratio(
     )
 
 
-def decide(estimate: Estimate, floor: float | None) -> Outcome:
-    """Return whether a ratio of rates can be told from 1.
+def decide(estimate: Estimate, floor: float | None) -> tuple[Outcome, str | None]:
+    """Return whether a ratio of rates can be told from 1, and why not.
 
     Args:
         estimate: other over first.
         floor: least relative difference that this machine can tell; None if it is not known.
     """
     if estimate.value is None or estimate.low is None or estimate.high is None:
-        return "cannot separate"
+        return "cannot separate", estimate.absent
     if estimate.low <= 1 <= estimate.high:
-        return "cannot separate"
-    if abs(math.log(estimate.value)) <= math.log1p(floor or 0.0):
-        return "cannot separate"
-    return "faster" if estimate.value > 1 else "slower"
+        return "cannot separate", f"the interval over {estimate.n} rounds includes 1"
+    if floor is not None and abs(math.log(estimate.value)) <= math.log1p(floor):
+        return "cannot separate", f"below the noise floor of {100 * floor:.1f} %"
+    return ("faster" if estimate.value > 1 else "slower"), None
 
 
 def overhead_share(overhead: Overhead) -> Estimate:
