@@ -81,9 +81,9 @@ class Fresh:
         deadline = time.monotonic() + limit_s
         while not self.done:
             if self.failed:
-                raise self.reason() or BenchError(f"its process {self.last_words()}")
+                raise self.reason() or BenchError(f"Its process {self.last_words()}.")
             if time.monotonic() > deadline:
-                raise BenchError(f"it was not measured within {limit_s:.0f} s")
+                raise BenchError(f"It was not measured within {limit_s:.0f} s.")
             time.sleep(_PAUSE_S)
         return self.to.read_text(encoding="utf-8")
 
