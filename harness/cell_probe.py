@@ -34,7 +34,7 @@ from harness.peak import matrix_gflops
 from harness.record import Measure
 from harness.strategy import Layout
 from harness.timed_training import WARM_UP_S, Training
-from harness.timing import percentile, step_measures
+from harness.timing import Span, percentile, step_measures
 
 INFERENCE_S, DATA_S = 2.0, 1.0
 """How long these are timed: some dozen calls of the slower built-in networks on a CPU."""
@@ -91,38 +91,27 @@ def measure(request: Request) -> Cell:
         BenchError: devices or data cannot be had, or the network cannot be trained.
     """
     start, started = perf_counter(), datetime.now(UTC)
-    config, plan = request.config, request.plan
+    config = request.config
     layout = open_devices(config)
     data = load(config, Path(request.data_dir) if request.data_dir else None, say=lambda _: None)
     engine, compile_s, _ = compiled_engine(config, data, layout)
     facts, mflops = engine.facts
     engine.reset(config.seed)
     with Watcher() as watcher:
-        training = Training(config, engine, data)
-        warm_up, steady = training.warm_up(WARM_UP_S)
-        tf.test.experimental.sync_devices()
-        spans = training.train(plan.seconds)
-        tf.test.experimental.sync_devices()
-        phases = _Phases(watcher)
-        measures = phases.run("inference", lambda: _inference(engine, data, plan))
-        measures |= phases.run("latency", lambda: _latency(engine, data, plan))
-        measures |= phases.run("data", lambda: _data_rate(engine, data, config))
-        measures |= phases.run("evaluation", lambda: _evaluation(engine, data))
-        disturbances = tuple(watcher.between(span.start_s, span.end_s) for span in spans)
-        # The arrays that the peak is measured with are no part of what training needs.
-        measures |= _memory(layout)
-        peak = _peak(layout.devices[0], PEAK_DTYPES[config.precision])
-    measures |= step_measures(spans)
+        seen = _observe(config, engine, data, request.plan, watcher)
+    # The arrays that the peak is measured with are no part of what training needs.
+    measures = {**seen.measures, **_memory(layout)}
+    peak = _peak(layout.devices[0], PEAK_DTYPES[config.precision])
+    measures |= step_measures(seen.spans)
     measures |= {
         "compile_s": compile_s,
-        "first_batch_s": Measure(value=warm_up[0].end_s - start),
+        "first_batch_s": Measure(value=seen.warm_up[0].end_s - start),
         "mflops": mflops,
         "mfu": utilisation(
             mflops=mflops, images_per_s=measures["images_per_s"], peak_gflops=peak,
             devices=_peaks(layout),
         ),
     }  # fmt: skip
-    unsteady = () if steady else (f"never became stationary within {WARM_UP_S:.0f} s",)
     machine = fingerprint(
         strategy=layout.name, replicas=layout.replicas, workers=layout.workers,
         devices=layout.devices, threads=config.threads,
@@ -140,27 +129,50 @@ def measure(request: Request) -> Cell:
         parameters=facts.parameters,
         peak_gflops=peak,
         measures=measures,
-        warm_up=tuple(warm_up),
-        spans=tuple(spans),
-        disturbances=disturbances,
-        flags=(*unsteady, *phases.flags),
+        warm_up=seen.warm_up,
+        spans=seen.spans,
+        disturbances=seen.disturbances,
+        flags=seen.flags,
     )
 
 
-class _Phases:
-    """Runs the phases behind training and notes what disturbed them."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """What was timed while the machine was watched; see the fields of `Cell`."""
 
-    def __init__(self, watcher: Watcher) -> None:
-        self._watcher = watcher
-        self.flags: list[str] = []
+    measures: Mapping[str, Measure]
+    warm_up: tuple[Span, ...]
+    spans: tuple[Span, ...]
+    disturbances: tuple[tuple[str, ...], ...]
+    flags: tuple[str, ...]
 
-    def run(self, name: str, phase: Callable[[], dict[str, Measure]]) -> dict[str, Measure]:
-        """Return what a phase measured."""
+
+def _observe(
+    config: RunConfig, engine: Engine, data: Data, plan: CellPlan, watcher: Watcher
+) -> _Seen:
+    """Train until the pace is stationary, time training, then what else there is to time."""
+    training = Training(config, engine, data)
+    warm_up, steady = training.warm_up(WARM_UP_S)
+    flags = [] if steady else [f"never became stationary within {WARM_UP_S:.0f} s"]
+    tf.test.experimental.sync_devices()
+    spans = training.train(plan.seconds)
+    tf.test.experimental.sync_devices()
+    phases: dict[str, Callable[[], dict[str, Measure]]] = {
+        "inference": lambda: _inference(engine, data, plan),
+        "latency": lambda: _latency(engine, data, plan),
+        "data": lambda: _data_rate(engine, data, config),
+        "evaluation": lambda: _evaluation(engine, data),
+    }
+    measures: dict[str, Measure] = {}
+    for name, phase in phases.items():
         start = perf_counter()
-        found = phase()
-        reasons = self._watcher.between(start, perf_counter())
-        self.flags += [f"{name}: {reason}" for reason in reasons]
-        return found
+        measures |= phase()
+        flags += [f"{name}: {why}" for why in watcher.between(start, perf_counter())]
+    return _Seen(
+        measures=measures, warm_up=tuple(warm_up), spans=tuple(spans),
+        disturbances=tuple(watcher.between(span.start_s, span.end_s) for span in spans),
+        flags=tuple(flags),
+    )  # fmt: skip
 
 
 def _inference(engine: Engine, data: Data, plan: CellPlan) -> dict[str, Measure]:

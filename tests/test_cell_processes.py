@@ -15,7 +15,6 @@ from timed import contender
 
 from harness.cell import CellPlan
 from harness.cell_processes import Turn, order, run_cells
-from harness.errors import StoreError
 
 A, B, C = (contender(name) for name in ("notebook-cnn", "patch-s", "readme-cnn"))
 QUICK = CellPlan(seconds=0.01)
@@ -100,10 +99,10 @@ def test_a_crash_is_told_with_its_last_words() -> None:
     )
 
 
-def test_what_is_no_cell_is_an_error_of_ours() -> None:
-    cells = run_cells([A], repeats=1, plan=QUICK, probe="cell_probes:lie")
-    with pytest.raises(StoreError, match="This is no cell"):
-        next(cells)
+def test_an_answer_that_is_no_cell_is_a_failure() -> None:
+    (cell,) = run_cells([A], repeats=1, plan=QUICK, probe="cell_probes:lie")
+    assert cell.status == "failed"
+    assert (cell.reason or "").startswith("This is no cell: ")
 
 
 def test_time_is_bounded(tmp_path: Path) -> None:
