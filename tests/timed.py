@@ -59,7 +59,7 @@ def timings(rates: Mapping[str, Sequence[float]] | None = None, **changes: Any) 
         rates: name of a contender -> its rates.
         changes: of other fields.
     """
-    rates = rates or {"notebook-cnn": (100.0, 110.0, 105.0), "patch-s": (120.0, 132.0, 126.0)}
+    rates = rates or {"notebook-cnn": (100.0, 110.0, 105.0), "patch-s": (120.0, 132.0, 127.0)}
     values: dict[str, Any] = {
         "name": "20260102-030405-abcdef", "started_at": "2026-01-02T03:04:05.000+00:00",
         "duration_s": 120.0, "status": "finished", "plan": CellPlan(seconds=3.0),
