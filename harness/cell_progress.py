@@ -80,7 +80,7 @@ def cell_line(cell: Cell, repeats: int) -> str:
         reasons = dict.fromkeys(why for each in cell.disturbances for why in each)
         first, more = next(iter(reasons)), len(reasons) - 1
         others = f" and {more} more" if more else ""
-        parts.append(f"{cell.disturbed:.0%} of it disturbed ({first}{others})".replace("%", " %"))
+        parts.append(f"{100 * cell.disturbed:.0f} % of it disturbed ({first}{others})")
     parts += cell.flags
     return (
         f"round {cell.round} of {repeats}, {cell.contender}: {', '.join(parts)}; took "

@@ -47,7 +47,8 @@ def remarks(speeds: Sequence[Speed]) -> Iterator[str]:
     yield from _level_words(speeds)
     for row in speeds:
         for reason in dict.fromkeys(row.failures):
-            yield f"{row.name} failed in {row.failures.count(reason)} processes: {reason}"
+            times = row.failures.count(reason)
+            yield f"{row.name} failed {'once' if times == 1 else f'{times} times'}: {reason}"
     for row in speeds:
         if row.disturbed:
             yield f"{row.name}: {100 * row.disturbed:.0f} % of its timed training was disturbed"

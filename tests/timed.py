@@ -14,7 +14,7 @@ from harness.timing import Span
 from harness.timings import Timings
 
 CONFIGS = {
-    name: RunConfig(backbone=name, dataset="mnist")
+    name: RunConfig(backbone=name, dataset="digits")
     for name in ("notebook-cnn", "patch-s", "readme-cnn")
 }
 
