@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -28,6 +28,7 @@ from harness.record import EpochPoint
 from harness.run_id import new_run_id
 from harness.store import Store
 from harness.timed_training import WARM_UP_S, Training
+from harness.timing import Span
 from harness.track import Tracker
 
 PAIRS = 15
@@ -43,8 +44,15 @@ def tell(request: str, to: str) -> None:
     answer(to, lambda: json.dumps(list(measure(json.loads(request)))))
 
 
-def measure(request: Mapping[str, Any]) -> Iterator[tuple[float, float]]:
+def measure(
+    request: Mapping[str, Any], *, pairs: int = PAIRS, piece_s: float = PIECE_S
+) -> Iterator[tuple[float, float]]:
     """Yield pairs of seconds per image: of the bare engine, and of a run.
+
+    Args:
+        request: `config` (JSON) and `data_dir`, a path or None.
+        pairs: how many.
+        piece_s: seconds of training in a piece.
 
     Raises:
         BenchError: devices or data cannot be had, or the network cannot be trained.
@@ -57,34 +65,66 @@ def measure(request: Mapping[str, Any]) -> Iterator[tuple[float, float]]:
     engine.reset(config.seed)
     training = Training(config, engine, data)
     training.warm_up(WARM_UP_S)
-    point = _point(config, engine, data)
-    with tempfile.TemporaryDirectory(prefix="bench-overhead-") as folder:
-        store, run_id = Store(Path(folder)), new_run_id(config)
-        with Tracker(None, store) as tracker, RunProgress() as progress:
-            tracker.begin(run_id, "run", None, None, config)
-            progress.begun(10**6, images_per_epoch(data, engine.global_batch), engine.global_batch)
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-overhead-") as folder,
+        Tracker(None, Store(Path(folder))) as tracker,
+        RunProgress() as progress,
+    ):
+        run = _Run(training, tracker, progress, _point(config, engine, data), piece_s)
+        run.begin(config, images_per_epoch(data, engine.global_batch), engine.global_batch)
+        run.full()  # MLflow's first words to its store take seconds
+        for number in range(pairs):
+            # In turns, so that a machine that drifts favours neither.
+            order = (run.bare, run.full) if number % 2 else (run.full, run.bare)
+            seconds = [piece() for piece in order]
+            yield (seconds[0], seconds[1]) if number % 2 else (seconds[1], seconds[0])
 
-            def full(number: int) -> float:
-                start = perf_counter()
-                progress.epoch(dataclasses.replace(point, epoch=number))
-                tracker.epoch(run_id, dataclasses.replace(point, epoch=number))
-                images = sum(s.images for s in training.train(PIECE_S, progress.images))
-                seconds = perf_counter() - start
-                tracker.flush()  # what is still to be sent must not slow down the bare engine
-                return seconds / images
 
-            def bare() -> float:
-                start = perf_counter()
-                images = sum(s.images for s in training.train(PIECE_S))
-                return (perf_counter() - start) / images
+class _Run:
+    """A run that trains in pieces, with and without what it has around the engine.
 
-            full(1)  # MLflow's first words to its store take seconds
-            for number in range(2, 2 + PAIRS):
-                if number % 2:
-                    yield bare(), full(number)
-                else:
-                    observed = full(number)
-                    yield bare(), observed
+    Args:
+        training: warmed up.
+        tracker: sends epochs to MLflow.
+        progress: is shown.
+        point: an epoch, to be logged again and again.
+        piece_s: seconds of training in a piece.
+    """
+
+    def __init__(
+        self, training: Training, tracker: Tracker, progress: RunProgress, point: EpochPoint,
+        piece_s: float,
+    ) -> None:  # fmt: skip
+        self._training, self._tracker, self._progress = training, tracker, progress
+        self._point, self._piece_s = point, piece_s
+        self._id = ""
+
+    def begin(self, config: RunConfig, images: int, batch: int) -> None:
+        """Tell tracker and progress of a run of so many images an epoch."""
+        self._id = new_run_id(config)
+        self._tracker.begin(self._id, "run", None, None, config)
+        self._progress.begun(10**6, images, batch)
+
+    def bare(self) -> float:
+        """Return the seconds per image of the engine alone."""
+        start = perf_counter()
+        spans = self._half() + self._half()
+        return (perf_counter() - start) / sum(span.images for span in spans)
+
+    def full(self) -> float:
+        """Return the seconds per image with progress shown, and an epoch logged in between."""
+        start = perf_counter()
+        spans = self._half(self._progress.images)
+        point = dataclasses.replace(self._point, epoch=self._training.epoch)
+        self._progress.epoch(point)
+        self._tracker.epoch(self._id, point)
+        spans += self._half(self._progress.images)
+        seconds = perf_counter() - start
+        self._tracker.flush()  # what is still to be sent must not slow down the bare engine
+        return seconds / sum(span.images for span in spans)
+
+    def _half(self, on_images: Callable[[int, int], None] | None = None) -> list[Span]:
+        return self._training.train(self._piece_s / 2, on_images)
 
 
 def _point(config: RunConfig, engine: Engine, data: Data) -> EpochPoint:

@@ -28,13 +28,16 @@ class Training:
         config: of the contender.
         engine: compiled for it, with its first weights.
         data: to train on.
+
+    Attributes:
+        epoch: the last one that was begun, counted from 1.
     """
 
     def __init__(self, config: RunConfig, engine: Engine, data: Data) -> None:
         self._config, self._engine, self._data = config, engine, data
         steps = data.n_train // engine.global_batch
         self._plan = schedule(config, global_batch=engine.global_batch, steps_per_epoch=steps)
-        self._epoch = 0
+        self.epoch = 0
 
     def train(
         self, seconds: float, on_images: Callable[[int, int], None] | None = None
@@ -48,10 +51,10 @@ class Training:
         until = perf_counter() + seconds
         spans: list[Span] = []
         while not spans or perf_counter() < until:
-            self._epoch += 1
-            told = functools.partial(on_images, self._epoch) if on_images else None
+            self.epoch += 1
+            told = functools.partial(on_images, self.epoch) if on_images else None
             result = train_epoch(
-                self._epoch, self._config, self._plan, self._engine, self._data, on_images=told,
+                self.epoch, self._config, self._plan, self._engine, self._data, on_images=told,
                 go_on=lambda: perf_counter() < until,
             )  # fmt: skip
             spans += result.spans
