@@ -4,17 +4,39 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from string import ascii_uppercase
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
 from harness.record import METRICS
+from harness.timings import Timings
 from reports.speed import Pair, Speed
 from reports.speed_words import floor_words, overhead_words, pair_words, remarks
 from reports.statistics import Estimate
 
 JSON_VERSION = 1
+
+LONGEST_NAME = 16
+"""Of a contender in a table 80 columns wide; longer ones are told once, beside a letter."""
+
+
+def with_letters(timings: Timings) -> tuple[Timings, list[str]]:
+    """Return timings whose contenders are called A, B, ... if a name is long, and who is who."""
+    names = [each.name for each in timings.contenders]
+    if max(map(len, names)) <= LONGEST_NAME or len(names) > len(ascii_uppercase):
+        return timings, []
+    letters = dict(zip(names, ascii_uppercase, strict=False))
+    overhead = timings.overhead
+    called = replace(
+        timings,
+        contenders=tuple(replace(each, name=letters[each.name]) for each in timings.contenders),
+        cells=tuple(replace(cell, contender=letters[cell.contender]) for cell in timings.cells),
+        overhead=overhead and replace(overhead, contender=letters[overhead.contender]),
+    )
+    return called, [f"{letter}: {name}" for name, letter in letters.items()]
 
 
 def training_table(speeds: Sequence[Speed]) -> Table:

@@ -15,7 +15,13 @@ from harness.cell import Cell, CellPlan, Contender
 from harness.cell_processes import PROBE, run_cells
 from harness.cell_progress import CellProgress
 from harness.cmd_run import check_step, opened_tracker
-from harness.cmd_speed_tables import document, lines, other_table, training_table
+from harness.cmd_speed_tables import (
+    document,
+    lines,
+    other_table,
+    training_table,
+    with_letters,
+)
 from harness.console import console, note, on_stderr, say, waiting
 from harness.data import load
 from harness.errors import BenchError, InterruptedRun, TrackingError
@@ -120,11 +126,16 @@ class _Record:
 
 def _with_data(contenders: Sequence[Contender], data_dir: Path | None) -> tuple[Contender, ...]:
     """Return the contenders with their data sets named, after these were found to be usable."""
-    found = []
+    found, known = [], {}
     for each in contenders:
-        data = load(each.config, data_dir, say=say)
-        check_step(each.config, data.n_train)
-        config = dataclasses.replace(each.config, dataset=data.source)
+        config = each.config
+        asked = config.dataset, config.data_seed, config.train_examples
+        if asked not in known:  # what there is to say of it is said once
+            data = load(config, data_dir, say=say)
+            known[asked] = data.source, data.n_train
+        source, n_train = known[asked]
+        check_step(config, n_train)
+        config = dataclasses.replace(config, dataset=source)
         found.append(dataclasses.replace(each, config=config))
     return tuple(found)
 
@@ -151,9 +162,12 @@ def _measure(record: _Record, data_dir: Path | None, *, observer: bool, probe: s
 
 
 def _show(timings: Timings) -> None:
+    timings, letters = with_letters(timings)
     rows = [row for row in speeds(timings) if row.processes]
     if not rows:
         return
+    for line in letters:
+        note(line)
     console.print(training_table(rows))
     console.print(other_table(rows))
     for line in lines(speeds(timings), pairs(timings), _overhead(timings)):
@@ -176,8 +190,10 @@ def _conclude(timings: Timings, path: Path) -> None:
         InterruptedRun: it was stopped.
     """
     if timings.status == "interrupted":
-        kept = f"{len(timings.cells)} cells are kept in {path}" if timings.cells else "nothing yet"
-        raise InterruptedRun(f"Stopped from outside; {kept}.")
+        if not timings.cells:
+            raise InterruptedRun("Stopped from outside before anything was measured.")
+        kept = f"{len(timings.cells)} cells are" if len(timings.cells) > 1 else "1 cell is"
+        raise InterruptedRun(f"Stopped from outside; {kept} kept in {path}.")
     works = {cell.contender for cell in timings.cells if cell.status == "finished"}
     failed = [each.name for each in timings.contenders if each.name not in works]
     if failed:

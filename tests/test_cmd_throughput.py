@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -16,11 +17,17 @@ from rich.table import Table
 from timed import cell, failed, timings
 
 from harness.cell_progress import cell_line
-from harness.cmd_speed_tables import document, lines, other_table, training_table
+from harness.cmd_speed_tables import (
+    document,
+    lines,
+    other_table,
+    training_table,
+    with_letters,
+)
 from harness.mlflow_client import open_client
 from harness.mlflow_names import ROLE, TIMINGS_ROLE
 from harness.store import Store
-from harness.timings import Timings, all_timings
+from harness.timings import Overhead, Timings, all_timings
 from harness.tracking_uri import resolve_uri
 from reports.speed import pairs, speeds
 
@@ -171,6 +178,28 @@ def test_tables_fit_a_terminal_of_80_columns() -> None:
     for table in (training_table(rows), other_table(rows)):
         assert "…" not in drawn(table)
     assert "12,710 [12,120, 13,300]" in drawn(training_table(rows))
+
+
+def test_long_names_become_letters_that_are_told() -> None:
+    long = "backbone=patch-s,batch_size=128,jit=on"
+    made = timings()
+    renamed = dataclasses.replace(
+        made,
+        contenders=(made.contenders[0], dataclasses.replace(made.contenders[1], name=long)),
+        cells=tuple(
+            dataclasses.replace(c, contender=long if c.contender == "patch-s" else c.contender)
+            for c in made.cells
+        ),
+        overhead=Overhead(contender=long, pairs=((1.0, 2.0),)),
+    )
+    called, who = with_letters(renamed)
+    assert who == ["A: notebook-cnn", f"B: {long}"]
+    assert "…" not in drawn(training_table(speeds(called)))
+    first, *_ = lines(speeds(called), pairs(called), None)
+    assert first == "B is faster than A by 20 % [19, 22]"
+    assert called.overhead is not None
+    assert called.overhead.contender == "B"
+    assert with_letters(made) == (made, [])
 
 
 def test_alone_a_contender_has_no_ratio() -> None:
