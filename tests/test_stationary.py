@@ -40,7 +40,7 @@ def known(values: list[int | None]) -> list[int]:
 @pytest.mark.parametrize("spread", [0.02, 0.1])
 def test_noise_alone_has_no_warm_up(count: int, spread: float) -> None:
     values = found(lambda rng, n: noise(rng, n, spread), count)
-    assert len(known(values)) >= 0.99 * SERIES
+    assert len(known(values)) >= 0.96 * SERIES
     # Each cut may be rejected by one of five comparisons at 1 %: 5 % at most, by chance alone.
     assert np.mean([value == 0 for value in values]) >= 0.9
 
@@ -48,7 +48,7 @@ def test_noise_alone_has_no_warm_up(count: int, spread: float) -> None:
 @pytest.mark.parametrize("count", [40, 100, 300])
 def test_spikes_are_no_warm_up(count: int) -> None:
     values = found(lambda rng, n: spiked(rng, noise(rng, n)), count)
-    assert len(known(values)) >= 0.99 * SERIES
+    assert len(known(values)) >= 0.96 * SERIES
     assert np.quantile(known(values), 0.85) <= 2, "a spike at the very start is cut off"
 
 
@@ -59,7 +59,7 @@ def test_a_decay_is_cut_off_until_noise_hides_it(count: int, spikes: float) -> N
         return spiked(rng, noise(rng, n) * (1 + 2 * np.exp(-np.arange(n) * 25 / n)), spikes)
 
     values = found(decay, count)
-    assert len(known(values)) >= 0.98 * SERIES
+    assert len(known(values)) >= 0.96 * SERIES
     # 1 + 2 exp(-25 x) is within 10 % at x = 0.12 and within 1 % at x = 0.212.
     assert np.quantile(known(values), 0.05) >= 0.1 * count
     assert np.median(known(values)) <= 0.22 * count
@@ -70,7 +70,7 @@ def test_a_decay_is_cut_off_until_noise_hides_it(count: int, spikes: float) -> N
 def test_a_step_is_where_it_is(before: float, count: int) -> None:
     at = count // 4
     values = found(lambda rng, n: noise(rng, n) * np.where(np.arange(n) < at, before, 1.0), count)
-    assert len(known(values)) >= 0.99 * SERIES
+    assert len(known(values)) >= 0.96 * SERIES
     assert abs(float(np.median(known(values))) - at) <= max(1, count // 50)
     assert np.quantile(known(values), 0.05) >= at - max(2, count // 25)
 
