@@ -39,8 +39,9 @@ class CellProgress(LiveScreen):
         )
 
     def doing(self, text: str) -> None:
-        """Take in that something else than a cell is measured."""
+        """Take in that something else than a cell is measured, and say so."""
         self._turn, self._since_s, self._text = None, monotonic(), text
+        note(f"measuring {text}: a minute or two")
 
     def ended(self, cell: Cell) -> None:
         """Take in a cell and print its line."""

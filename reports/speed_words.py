@@ -65,8 +65,10 @@ def _disturbance_words(row: Speed) -> Iterator[str]:
             f"{100 * row.disturbed:.0f} % of the timed training was disturbed, as by: "
             f"{row.disturbed_by}"
         )
-    for phase, times in row.disturbed_phases.items():
-        yield f"{phase} was disturbed in {times} of {row.processes} processes"
+    for times in sorted(set(row.disturbed_phases.values()), reverse=True):
+        names = sorted(name for name, count in row.disturbed_phases.items() if count == times)
+        were = "was" if len(names) == 1 else "were"
+        yield f"{' and '.join(names)} {were} disturbed in {times} of {row.processes} processes"
 
 
 def _level_words(speeds: Sequence[Speed]) -> Iterator[str]:
