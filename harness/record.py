@@ -16,6 +16,8 @@ from typing import Any, Literal, get_args
 from harness.cause import CAUSES, Cause
 from harness.config import RunConfig
 from harness.errors import StoreError, UsageError
+from harness.metrics import METRICS as METRICS
+from harness.metrics import QUALITY as QUALITY
 
 RECORD_VERSION = 1
 
@@ -25,101 +27,6 @@ Role = Literal["run", "trial", "final", "rerun"]
 seed, and both read the test split."""
 Split = Literal["validation", "test"]
 Part = Literal["backbone", "head"]
-Better = Literal["higher", "lower", "neither"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Metric:
-    """What a measured quantity is: its unit, which way is better, and how it reads."""
-
-    title: str
-    unit: str
-    better: Better
-    meaning: str
-    digits: int = 3
-
-
-METRICS: dict[str, Metric] = {
-    "score": Metric(
-        title="score", unit="", better="higher",
-        meaning="mean over images of IoU if the class is right, else 0",
-    ),
-    "accuracy": Metric(
-        title="accuracy", unit="", better="higher",
-        meaning="share of images whose most probable class is right",
-    ),
-    "mean_iou": Metric(
-        title="mean IoU", unit="", better="higher",
-        meaning="mean over images of intersection over union of true and predicted box",
-    ),
-    "localization_accuracy": Metric(
-        title="localization accuracy", unit="", better="higher",
-        meaning="share of images with the right class and IoU at least 0.5 (ILSVRC)",
-    ),
-    "iou_50": Metric(
-        title="IoU >= 0.5", unit="", better="higher", meaning="share of boxes at IoU 0.5 or more"
-    ),
-    "iou_60": Metric(
-        title="IoU >= 0.6", unit="", better="higher", meaning="share of boxes at IoU 0.6 or more"
-    ),
-    "iou_75": Metric(
-        title="IoU >= 0.75", unit="", better="higher", meaning="share of boxes at IoU 0.75 or more"
-    ),
-    "cross_entropy": Metric(
-        title="cross-entropy", unit="nat", better="lower", meaning="mean categorical cross-entropy"
-    ),
-    "box_mse": Metric(
-        title="box MSE", unit="", better="lower",
-        meaning="mean squared error of the four box coordinates", digits=5,
-    ),
-    "loss": Metric(
-        title="loss", unit="", better="lower",
-        meaning="class_weight x cross-entropy + box_weight x the box loss of the run", digits=4,
-    ),
-    "images_per_s": Metric(
-        title="images/s", unit="1/s", better="higher",
-        meaning="training images over the time of the training loop, data included, "
-        "compilation and evaluation apart", digits=0,
-    ),
-    "compile_s": Metric(
-        title="compile time", unit="s", better="lower",
-        meaning="tracing and compiling the training and evaluation steps", digits=1,
-    ),
-    "jit_off_step_s": Metric(
-        title="step without XLA", unit="s", better="lower",
-        meaning="least of several timings of a training step by --jit auto, XLA off", digits=4,
-    ),
-    "jit_on_step_s": Metric(
-        title="step with XLA", unit="s", better="lower",
-        meaning="least of several timings of a training step by --jit auto, XLA on", digits=4,
-    ),
-    "scaled_learning_rate": Metric(
-        title="scaled learning rate", unit="", better="neither",
-        meaning="learning rate once any warm-up is over, scaled with the global batch", digits=6,
-    ),
-    "skipped_steps": Metric(
-        title="skipped steps", unit="steps", better="lower",
-        meaning="training steps left out because a float16 gradient overflowed", digits=0,
-    ),
-    "evaluation_s": Metric(
-        title="evaluation time", unit="s", better="lower", meaning="predicting all evaluations"
-    ),
-    "mflops": Metric(
-        title="MFLOP per image", unit="MFLOP", better="lower",
-        meaning="convolutions and matrix products of one image's forward pass; a multiply-add "
-        "counts as 2", digits=1,
-    ),
-    "peak_rss_mib": Metric(
-        title="peak memory", unit="MiB", better="lower",
-        meaning="largest resident set of the process so far", digits=0,
-    ),
-}  # fmt: skip
-
-QUALITY = (
-    "score", "accuracy", "mean_iou", "localization_accuracy",
-    "iou_50", "iou_60", "iou_75", "cross_entropy", "box_mse", "loss",
-)  # fmt: skip
-"""Names of the measures computed from predictions; in a record prefixed by the split."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +93,16 @@ class Machine:
     """Where it ran. `devices`, `strategy` and `jit` are what was used, not what was asked for.
 
     `replicas` are those of all `workers`, `devices` those of the one that wrote the record. `jit`
-    is None in older records and in runs that ended before their step was compiled.
+    is None in older records and in runs that ended before their step was compiled. What follows
+    it older records do not tell either.
+
+    Attributes:
+        governor: that sets the clock of the cores, such as "performance"; None if the system does
+            not tell.
+        gpus: NVIDIA's names of all GPUs of the machine, used or not.
+        driver: of these GPUs.
+        thread_settings: environment variables by which libraries lay out their threads, as far as
+            they are set, and the threads of TensorFlow, by the names in `TENSORFLOW_THREADS`.
     """
 
     host_digest: str
@@ -204,6 +120,41 @@ class Machine:
     git_commit: str | None = None
     git_dirty: bool | None = None
     jit: Literal["off", "on"] | None = None
+    governor: str | None = None
+    gpus: tuple[str, ...] = ()
+    driver: str | None = None
+    thread_settings: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Machine:
+        """Build it from plain values; what an older record lacks gets its default."""
+        lists = {name: tuple(values.get(name, ())) for name in ("devices", "gpus")}
+        return cls(**{**values, **lists})
+
+
+TENSORFLOW_THREADS = ("intra_op", "inter_op")
+
+
+def timing_key(machine: Machine, *, source: bool = True) -> tuple[object, ...]:
+    """Return what two timings must share to be ranked together.
+
+    Strategy, devices and threads of TensorFlow are left out: they are what one may want to
+    compare.
+
+    Args:
+        machine: where something was timed.
+        source: whether the commit of bench counts too. What is known of the machine itself, such
+            as how much it wavers, may outlive a commit.
+    """
+    settings = (
+        item for item in machine.thread_settings.items() if item[0] not in TENSORFLOW_THREADS
+    )
+    return (
+        machine.host_digest, machine.system, machine.python, machine.cpu_model,
+        machine.cpu_cores, round(machine.memory_gib), machine.governor, machine.gpus,
+        machine.driver, tuple(sorted(machine.packages.items())), tuple(sorted(settings)),
+        (machine.git_commit, machine.git_dirty) if source else None,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -326,8 +277,7 @@ def _parsed(values: Mapping[str, Any]) -> dict[str, Any]:
     if values.get("data"):
         parsed["data"] = DataIdentity(**values["data"])
     if values.get("machine"):
-        machine = dict(values["machine"])
-        parsed["machine"] = Machine(**machine | {"devices": tuple(machine["devices"])})
+        parsed["machine"] = Machine.from_json(values["machine"])
     if values.get("model"):
         parsed["model"] = _model(values["model"])
     parsed["history"] = tuple(EpochPoint(**point) for point in values["history"])
