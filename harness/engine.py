@@ -24,6 +24,7 @@ from harness.record import Measure, ModelFacts
 from harness.replica_layers import check_jit, share_batches
 from harness.scenes import Scenes
 from harness.strategy import Layout
+from harness.timing import Span
 from harness.train_step import TRAIN_METRICS, EngineKey, predict_function, train_function
 
 
@@ -44,11 +45,13 @@ class EpochResult:
         images: examples trained on (whole global batches only).
         train_s: wall seconds of the loop, waiting for data included.
         metrics: means over these examples, by the names in `TRAIN_METRICS`.
+        spans: one for each graph call, in order; together they are `train_s`.
     """
 
     images: int
     train_s: float
     metrics: dict[str, float]
+    spans: tuple[Span, ...]
 
 
 class Engine:
@@ -203,8 +206,8 @@ class Engine:
         """
         weights = tf.constant([objective.class_weight, objective.box_weight], tf.float32)
         sums = np.zeros(len(TRAIN_METRICS))
-        images = 0
-        start = perf_counter()
+        images, spans = 0, []
+        start = mark = perf_counter()
         for chunk in _ahead(self._packed, iter(chunks)):
             first = images // self.global_batch
             later = [objective.learning_rate] if rates is None else rates[first:]
@@ -212,11 +215,14 @@ class Engine:
             images += chunk.images
             if on_images:
                 on_images(images)
-        train_s = perf_counter() - start
+            now = perf_counter()
+            steps = chunk.images // self.global_batch
+            spans.append(Span(start_s=mark, end_s=now, steps=steps, images=chunk.images))
+            mark = now
         if self.loss_scale:
             self.loss_scale.check()
         means = {n: float(s / images) for n, s in zip(TRAIN_METRICS, sums, strict=True)}
-        return EpochResult(images=images, train_s=train_s, metrics=means)
+        return EpochResult(images=images, train_s=mark - start, metrics=means, spans=tuple(spans))
 
     def predict(self, scenes: Scenes) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return probabilities float32 `[n, classes]` and boxes float32 `[n, 4]`, in order.

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
+from harness.metrics import METRICS, QUALITY, Metric
 from harness.mlflow_names import TAG_LIMIT, finite
-from harness.record import METRICS, QUALITY, Metric, Role, RunRecord, Status
+from harness.record import Role, RunRecord, Status
 
 _MEANS = (
     "test_score", "test_accuracy", "test_mean_iou", "test_localization_accuracy", "images_per_s",

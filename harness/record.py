@@ -16,6 +16,8 @@ from typing import Any, Literal, get_args
 from harness.cause import CAUSES, Cause
 from harness.config import RunConfig
 from harness.errors import StoreError, UsageError
+from harness.metrics import METRICS as METRICS
+from harness.metrics import QUALITY as QUALITY
 
 RECORD_VERSION = 1
 
@@ -25,101 +27,6 @@ Role = Literal["run", "trial", "final", "rerun"]
 seed, and both read the test split."""
 Split = Literal["validation", "test"]
 Part = Literal["backbone", "head"]
-Better = Literal["higher", "lower", "neither"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Metric:
-    """What a measured quantity is: its unit, which way is better, and how it reads."""
-
-    title: str
-    unit: str
-    better: Better
-    meaning: str
-    digits: int = 3
-
-
-METRICS: dict[str, Metric] = {
-    "score": Metric(
-        title="score", unit="", better="higher",
-        meaning="mean over images of IoU if the class is right, else 0",
-    ),
-    "accuracy": Metric(
-        title="accuracy", unit="", better="higher",
-        meaning="share of images whose most probable class is right",
-    ),
-    "mean_iou": Metric(
-        title="mean IoU", unit="", better="higher",
-        meaning="mean over images of intersection over union of true and predicted box",
-    ),
-    "localization_accuracy": Metric(
-        title="localization accuracy", unit="", better="higher",
-        meaning="share of images with the right class and IoU at least 0.5 (ILSVRC)",
-    ),
-    "iou_50": Metric(
-        title="IoU >= 0.5", unit="", better="higher", meaning="share of boxes at IoU 0.5 or more"
-    ),
-    "iou_60": Metric(
-        title="IoU >= 0.6", unit="", better="higher", meaning="share of boxes at IoU 0.6 or more"
-    ),
-    "iou_75": Metric(
-        title="IoU >= 0.75", unit="", better="higher", meaning="share of boxes at IoU 0.75 or more"
-    ),
-    "cross_entropy": Metric(
-        title="cross-entropy", unit="nat", better="lower", meaning="mean categorical cross-entropy"
-    ),
-    "box_mse": Metric(
-        title="box MSE", unit="", better="lower",
-        meaning="mean squared error of the four box coordinates", digits=5,
-    ),
-    "loss": Metric(
-        title="loss", unit="", better="lower",
-        meaning="class_weight x cross-entropy + box_weight x the box loss of the run", digits=4,
-    ),
-    "images_per_s": Metric(
-        title="images/s", unit="1/s", better="higher",
-        meaning="training images over the time of the training loop, data included, "
-        "compilation and evaluation apart", digits=0,
-    ),
-    "compile_s": Metric(
-        title="compile time", unit="s", better="lower",
-        meaning="tracing and compiling the training and evaluation steps", digits=1,
-    ),
-    "jit_off_step_s": Metric(
-        title="step without XLA", unit="s", better="lower",
-        meaning="least of several timings of a training step by --jit auto, XLA off", digits=4,
-    ),
-    "jit_on_step_s": Metric(
-        title="step with XLA", unit="s", better="lower",
-        meaning="least of several timings of a training step by --jit auto, XLA on", digits=4,
-    ),
-    "scaled_learning_rate": Metric(
-        title="scaled learning rate", unit="", better="neither",
-        meaning="learning rate once any warm-up is over, scaled with the global batch", digits=6,
-    ),
-    "skipped_steps": Metric(
-        title="skipped steps", unit="steps", better="lower",
-        meaning="training steps left out because a float16 gradient overflowed", digits=0,
-    ),
-    "evaluation_s": Metric(
-        title="evaluation time", unit="s", better="lower", meaning="predicting all evaluations"
-    ),
-    "mflops": Metric(
-        title="MFLOP per image", unit="MFLOP", better="lower",
-        meaning="convolutions and matrix products of one image's forward pass; a multiply-add "
-        "counts as 2", digits=1,
-    ),
-    "peak_rss_mib": Metric(
-        title="peak memory", unit="MiB", better="lower",
-        meaning="largest resident set of the process so far", digits=0,
-    ),
-}  # fmt: skip
-
-QUALITY = (
-    "score", "accuracy", "mean_iou", "localization_accuracy",
-    "iou_50", "iou_60", "iou_75", "cross_entropy", "box_mse", "loss",
-)  # fmt: skip
-"""Names of the measures computed from predictions; in a record prefixed by the split."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,16 +17,27 @@ Direction = Literal["maximize", "minimize"]
 
 _ONE_PROCESS = "one process does many trials, and only the first of them shows it"
 
+_THROUGHPUT = "only `bench throughput` measures it"
+
 NO_OBJECTIVES = {
     "compile_s": _ONE_PROCESS,
+    "first_batch_s": _ONE_PROCESS,
     "peak_rss_mib": _ONE_PROCESS,
+    "peak_device_mib": _ONE_PROCESS,
+    "data_images_per_s": "it is the same for every network",
+    "time_to_target_s": "only `bench run --target` measures it",
+    "inference_images_per_s": _THROUGHPUT,
+    "latency_p50_ms": _THROUGHPUT,
+    "latency_p90_ms": _THROUGHPUT,
+    "latency_p99_ms": _THROUGHPUT,
+    "mfu": _THROUGHPUT,
     "jit_off_step_s": "only --jit auto measures it, which a sweep refuses",
     "jit_on_step_s": "only --jit auto measures it, which a sweep refuses",
     "scaled_learning_rate": "neither more nor less of it is better",
 }
 """Measures that no search can be after, with the reason."""
 
-TIMED = ("images_per_s", "evaluation_s")
+TIMED = ("images_per_s", "step_p50_ms", "step_p90_ms", "evaluation_s")
 """Measures that differ from one time to the next: with them a table cannot be repeated."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from time import perf_counter, sleep
 from typing import Any, get_args
 
 import keras
@@ -365,6 +366,25 @@ def test_progress_is_told_after_each_call() -> None:
     assert result.images == 64
     assert result.train_s > 0
     assert tuple(result.metrics) == TRAIN_METRICS
+
+
+def test_spans_leave_no_gap_in_the_time_of_the_loop() -> None:
+    tested = engine(steps=3)
+    tested.reset(0)
+    told: list[float] = []
+
+    def slow_screen(_images: int) -> None:
+        sleep(0.02)
+        told.append(perf_counter())
+
+    before = perf_counter()
+    result = tested.train(cut(scenes(64), 0, 48, 64), objective=OBJECTIVE, on_images=slow_screen)
+    one, two = result.spans
+    assert [(span.steps, span.images) for span in result.spans] == [(3, 48), (1, 16)]
+    assert before <= one.start_s
+    assert one.end_s == two.start_s
+    assert told[0] <= one.end_s <= told[1] <= two.end_s <= perf_counter()
+    assert result.train_s == pytest.approx(one.seconds + two.seconds)
 
 
 @pytest.mark.parametrize("n", [0, BATCH - 1, BATCH + 1, 4 * BATCH])

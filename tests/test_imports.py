@@ -22,8 +22,8 @@ HALLS = {"harness.sweep_display", "harness.group_display"}
 """Besides the door and its commands (`harness.cmd_*`) they alone of harness see other rooms."""
 
 VALUES = {
-    "harness.errors", "harness.cause", "harness.config", "harness.record", "harness.store",
-    "harness.certificate",
+    "harness.errors", "harness.cause", "harness.config", "harness.metrics", "harness.record",
+    "harness.store", "harness.certificate", "harness.cell", "harness.timings",
 }  # fmt: skip
 WITH_NUMPY = {"harness.predictions", "harness.boxes", "harness.evaluate"}
 ALLOWED = {
