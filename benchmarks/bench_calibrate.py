@@ -1,16 +1,17 @@
-"""How often are identical contenders called different, and is a slowdown of 10 % found?
+"""How often are identical cells called different, and is a slowdown of 10 % found?
 
-Rounds of three processes each: two of the same contender (A/A), and one whose steps wait 10 %
-longer (`slowed_cell`). On the very same samples three rules are tried:
+Measures rounds of three contenders, each in processes of its own, in turns: A and B are the same,
+S sleeps after each graph call for a tenth of its time. Then it judges them:
 
-- one pair against the noise floor made of all other pairs, as a single calibration would give it;
-- blocks of rounds by the whole rule of `bench throughput`: the interval over the rounds of the
-  block, and the floor made of the pairs outside of it;
-- Welch's t-test over the graph calls of two processes, which is what is often done.
+- A against B by a t-test on the steps of two processes, as is often done;
+- by one process each against the noise floor of the other rounds;
+- by five rounds: Student's t over rounds, and the noise floor of the other rounds;
+- S against A and B by five rounds, and by one process each.
 
-`nox -s bench_calibrate` runs it; a round takes half a minute or longer. Cells are appended to a
-file, and rounds that stand there already are not measured again, so that it can go on in slices
-(`--limit-s`). Shares come with exact binomial intervals (Clopper & Pearson 1934).
+Each cell is appended to a file, and a later call goes on with it, so that it can be measured in
+parts while others use the machine. Run it by `nox -s bench_calibrate`. It ends with exit code 1 if
+false alarms are so many that 5 % is out of question, or the slowdown is found in less than half of
+the comparisons.
 """
 
 from __future__ import annotations
@@ -21,137 +22,127 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+import slowed_cell
 from scipy import stats
-from slowed_cell import SLOWDOWN, SLOWED
 
 from harness.cell import Cell, CellPlan, Contender
 from harness.cell_processes import order, run_cells
 from harness.config import RunConfig
-from reports.noise_limit import log_limit, steps_differ
+from harness.noise_floor import FALSE_ALARMS
 from reports.speed import decide, ratio
+from reports.speed_floor import log_limit, steps_differ
 
-FIRST, SECOND = "first", "second"
-NAMES = (FIRST, SECOND, SLOWED)
-RATE = "images_per_s"
-
-Rounds = dict[int, dict[str, Cell]]
-"""Round -> name of a contender -> its cell."""
+NAMES = ("A", "B", slowed_cell.SLOWED)
+ROUNDS = 5
+PROBE = "slowed_cell:tell"
 
 
 def main() -> int:
-    """Measure what is missing, print how often each rule was right, and return the exit code."""
+    """Measure what is missing as far as time allows, print figures and return the exit code."""
     arguments = _parser().parse_args()
-    config = RunConfig(backbone=arguments.backbone, dataset=arguments.dataset)
-    contenders = [Contender(name=name, config=config) for name in NAMES]
-    until = time.monotonic() + arguments.limit_s
-    longest_s = 0.0
-    for number in range(1, arguments.rounds + 1):
-        if number in _read(arguments.out):
-            continue
-        begun = time.monotonic()
-        if begun + longest_s > until:
-            break
-        _measure(contenders, number, CellPlan(seconds=arguments.seconds), arguments.out)
-        longest_s = max(longest_s, time.monotonic() - begun)
-    _report(_read(arguments.out), block=arguments.block)
-    return 0
+    measure(arguments)
+    rounds = complete_rounds(arguments.file)
+    print(f"{len(rounds)} of {arguments.pairs} rounds in {arguments.file}")
+    return report(rounds) if len(rounds) > ROUNDS else 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Try the rule for differences of speed.")
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--seconds", type=float, default=2.0)
-    parser.add_argument("--block", type=int, default=5, help="rounds of a comparison")
-    parser.add_argument("--backbone", default="patch-s")
+    parser = argparse.ArgumentParser(description="Measure false alarms of verdicts on speed.")
+    parser.add_argument("--file", type=Path, default=Path("bench-calibrate.jsonl"))
+    parser.add_argument("--pairs", type=int, default=20, help="rounds in all (default 20)")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop before so many")
+    parser.add_argument("--backbone", default="notebook-cnn")
     parser.add_argument("--dataset", default="digits")
-    parser.add_argument("--limit-s", type=float, default=math.inf)
-    parser.add_argument("--out", type=Path, default=Path("bench_calibrate.jsonl"))
+    parser.add_argument("--seconds", type=float, default=2.0, help="timed in each process")
     return parser
 
 
-def _measure(contenders: Sequence[Contender], number: int, plan: CellPlan, out: Path) -> None:
-    """Measure a round and append it in one piece: half a round compares nothing."""
-    cells = []
-    for place, contender in enumerate(order(contenders, number), start=1):
-        (cell,) = run_cells([contender], repeats=1, plan=plan, probe="slowed_cell:tell")
-        if cell.status == "failed":
-            raise SystemExit(f"{contender.name}: {cell.reason}")
-        cells.append(dataclasses.replace(cell, round=number, place=place))
-    with out.open("a", encoding="utf-8") as file:
-        file.write("".join(cell.dumps() + "\n" for cell in cells))
-    rates = ", ".join(f"{cell.contender} {cell.value(RATE):,.0f}" for cell in cells)
-    print(f"round {number}: {rates} images/s", flush=True)
+def measure(arguments: argparse.Namespace) -> None:
+    """Append rounds to the file until there are enough or time is over."""
+    config = RunConfig(backbone=arguments.backbone, dataset=arguments.dataset)
+    contenders = [Contender(name=name, config=config) for name in NAMES]
+    begun, longest_s = time.monotonic(), 0.0
+    for number in range(len(complete_rounds(arguments.file)) + 1, arguments.pairs + 1):
+        start = time.monotonic()
+        if start - begun + longest_s > 60 * arguments.minutes:
+            return
+        turns, plan = order(contenders, number), CellPlan(seconds=arguments.seconds)
+        cells = list(run_cells(turns, repeats=1, plan=plan, probe=PROBE))
+        failed = [cell.reason for cell in cells if cell.status == "failed"]
+        if failed:
+            sys.exit(f"A cell failed: {failed[0]}")
+        lines = [dataclasses.replace(cell, round=number).dumps() + "\n" for cell in cells]
+        with arguments.file.open("a", encoding="utf-8") as file:
+            file.writelines(lines)
+        longest_s = max(longest_s, time.monotonic() - start)
+        rates = ", ".join(f"{c.contender} {c.value('images_per_s') or 0:.0f}" for c in cells)
+        print(f"round {number}: {rates} images/s, {longest_s:.0f} s at most", flush=True)
 
 
-def _read(out: Path) -> Rounds:
-    rounds: Rounds = {}
-    if out.exists():
-        for line in out.read_text(encoding="utf-8").splitlines():
+def complete_rounds(file: Path) -> list[dict[str, Cell]]:
+    """Return the rounds in a file in which all were measured: name -> cell."""
+    found: dict[int, dict[str, Cell]] = {}
+    if file.exists():
+        for line in file.read_text(encoding="utf-8").splitlines():
             cell = Cell.from_json(json.loads(line))
-            rounds.setdefault(cell.round, {})[cell.contender] = cell
-    return rounds
+            found.setdefault(cell.round, {})[cell.contender] = cell
+    return [found[number] for number in sorted(found) if len(found[number]) == len(NAMES)]
 
 
-def _report(rounds: Rounds, *, block: int) -> None:
-    """Print false alarms and found slowdowns, in single pairs and in blocks of rounds."""
-    numbers = sorted(rounds)
-    if len(numbers) < 2 * block:
-        print(f"{len(numbers)} rounds are measured; the figures need at least {2 * block}")
-        return
-    blocks = [numbers[i : i + block] for i in range(0, len(numbers) - block + 1, block)]
-    pairs = [[number] for number in numbers]
-    apart = [abs(found) for found in _logs(rounds, SECOND, numbers)]
-    print(f"{len(numbers)} rounds; A/A pairs are {_percent(max(apart))} apart at most,")
-    print(f"noise floor {_percent(log_limit(_logs(rounds, SECOND, numbers)))} for one pair")
-    for other, what in ((SECOND, "identical"), (SLOWED, f"{SLOWDOWN:.0%} slower")):
-        print(f"{what}, called different:")
-        _count("  single pairs against the floor", pairs, lambda n, o=other: _beyond(rounds, o, n))
-        _count(f"  {block} rounds, the whole rule", blocks, lambda n, o=other: _told(rounds, o, n))
-        _count("  t-test within runs", pairs, lambda n, o=other: _t_test(rounds, o, n[0]))
+def report(rounds: Sequence[dict[str, Cell]]) -> int:
+    """Print the figures and return the exit code."""
+    logs = {
+        name: np.log([each[name].value("images_per_s") or math.nan for each in rounds])
+        for name in NAMES
+    }
+    null, gaps = logs["A"] - logs["B"], (logs["A"] - logs["S"], logs["B"] - logs["S"])
+    spread = math.sqrt(np.mean(null**2) / 2)
+    disturbed = sum(cell.disturbed > 0 for each in rounds for cell in each.values())
+    print(f"spread between processes {spread:.1%}; {disturbed} of {3 * len(rounds)} disturbed")
+    print(f"floor of one process each {math.expm1(log_limit(null)):.1%}, "
+          f"of {ROUNDS} {math.expm1(log_limit(null, rounds=ROUNDS)):.1%}")  # fmt: skip
+    slowdowns = ", ".join(f"{math.expm1(gap.mean()):.1%}" for gap in gaps)
+    print(f"slowdown as measured over all rounds: {slowdowns}\n")
+    print(f"{'called different':<58}{'of':>4}  share  exact 95 % interval")
+    steps = [
+        steps_differ(*(each[name].measures["images_per_s"].samples for name in "AB"))
+        for each in rounds
+    ]
+    _line("A, B: t-test on the steps of two processes", steps)
+    ones = [abs(null[i]) > log_limit(np.delete(null, i)) for i in range(len(null))]
+    ours = [_line("A, B: one process each, beyond the floor", ones)]
+    fives = [_claimed(null, null, window) for window in _windows(len(null))]
+    ours.append(_line(f"A, B: {ROUNDS} rounds, interval and floor", fives))
+    singles = [gap[i] > log_limit(np.delete(null, i)) for gap in gaps for i in range(len(gap))]
+    _line("S: one process each, beyond the floor", singles)
+    found = [_claimed(gap, null, window) for gap in gaps for window in _windows(len(null))]
+    _line(f"S: {ROUNDS} rounds, interval and floor", found)
+    return int(any(low > FALSE_ALARMS for low in ours) or np.mean(found) < 0.5)
 
 
-def _count(what: str, parts: list[list[int]], different: Callable[[list[int]], bool]) -> None:
-    hits = sum(map(different, parts))
-    ends = stats.binomtest(hits, len(parts)).proportion_ci(0.95, method="exact")
-    print(f"{what:<36} {hits:>2} of {len(parts)} [{ends.low:.1%}, {ends.high:.1%}]")
+def _windows(rounds: int) -> Iterator[slice]:
+    """Yield disjoint spans of rounds."""
+    return (slice(start, start + ROUNDS) for start in range(0, rounds - ROUNDS + 1, ROUNDS))
 
 
-def _beyond(rounds: Rounds, other: str, part: list[int]) -> bool:
-    """Return whether one pair is beyond the floor that all other rounds give."""
-    return abs(_logs(rounds, other, part)[0]) > _limit(rounds, part)
+def _claimed(logs: np.ndarray, null: np.ndarray, window: slice) -> bool:
+    """Return whether a difference is claimed, by the floor of the rounds outside the window."""
+    floor = math.expm1(log_limit(np.delete(null, window), rounds=ROUNDS))
+    ratios = {number: math.exp(value) for number, value in enumerate(logs[window])}
+    outcome, _ = decide(ratio(dict.fromkeys(ratios, 1.0), ratios), floor)
+    return outcome != "cannot separate"
 
 
-def _told(rounds: Rounds, other: str, part: list[int]) -> bool:
-    """Return whether `bench throughput` would tell the two apart from these rounds."""
-    one, two = ({n: _rate(rounds[n][name]) for n in part} for name in (FIRST, other))
-    floor = math.expm1(_limit(rounds, part) / math.sqrt(len(part)))
-    return decide(ratio(one, two), floor)[0] != "cannot separate"
-
-
-def _t_test(rounds: Rounds, other: str, number: int) -> bool:
-    one, two = (rounds[number][name].measures[RATE].samples for name in (FIRST, other))
-    return steps_differ(one, two)
-
-
-def _limit(rounds: Rounds, without: list[int]) -> float:
-    return log_limit(_logs(rounds, SECOND, [n for n in sorted(rounds) if n not in without]))
-
-
-def _logs(rounds: Rounds, other: str, part: Sequence[int]) -> list[float]:
-    return [math.log(_rate(rounds[n][FIRST]) / _rate(rounds[n][other])) for n in part]
-
-
-def _rate(cell: Cell) -> float:
-    rate = cell.value(RATE)
-    assert rate is not None, "a cell that finished has a rate"
-    return rate
-
-
-def _percent(log_ratio: float) -> str:
-    return f"{100 * math.expm1(log_ratio):.1f} %"
+def _line(what: str, called: Sequence[bool | np.bool_]) -> float:
+    """Print a share with its interval (Clopper & Pearson 1934) and return the lower end."""
+    hits, n = sum(map(bool, called)), len(called)
+    low, high = stats.binomtest(hits, n).proportion_ci(method="exact")
+    print(f"{what:<52}{hits:>6}{n:>4}{hits / n:>7.0%}  {low:.0%} to {high:.0%}")
+    return float(low)
 
 
 if __name__ == "__main__":

@@ -1,47 +1,46 @@
-"""A contender that is slower on purpose, for `bench_calibrate`: its steps take 10 % longer."""
+"""Measures cells of a calibration, some of them slowed: what `bench_calibrate` must find."""
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
+from time import perf_counter
 
-from harness.calibration_probe import train
+from harness.calibration_probe import measure
 from harness.cell_probe import Request
 from harness.fresh_process import answer, end_with_the_caller
+from harness.timed_training import Training
+from harness.timing import Span
 
-SLOWED = "slowed"
-"""Name of the contender that waits; others are trained as they are."""
+SLOWED = "S"
+"""Contender that is slowed."""
 
-SLOWDOWN = 0.1
+SHARE = 0.1
 
 
-class Wait:
-    """Waits after each graph call for a share of the time since it waited last.
+class SlowedTraining(Training):
+    """Sleeps after each graph call for a tenth of the time that it took."""
 
-    When training began it is not told: what is due for the first call it waits with the second.
+    def train(
+        self, seconds: float, on_images: Callable[[int, int], None] | None = None
+    ) -> list[Span]:
+        """Train on for so long; the calls include the sleep."""
+        mark = perf_counter()
 
-    Args:
-        share: of that time.
-    """
+        def sleep(epoch: int, images: int) -> None:
+            nonlocal mark
+            time.sleep(SHARE * (perf_counter() - mark))
+            mark = perf_counter()
+            if on_images:
+                on_images(epoch, images)
 
-    def __init__(self, share: float) -> None:
-        self._share, self._last_s, self._due = share, 0.0, 2
-
-    def __call__(self, _epoch: int, _images: int) -> None:
-        """Wait."""
-        if self._last_s:
-            passed_s = time.perf_counter() - self._last_s
-            time.sleep(self._due * self._share * passed_s)
-            self._due = 1
-        self._last_s = time.perf_counter()
+        return super().train(seconds, sleep)
 
 
 def tell(request: str, to: str) -> None:
-    """Train as a request (JSON) says, slower if that is for `SLOWED`; write the cell to a file."""
+    """Measure as a request (JSON) says; write the cell to a file, or why there is none."""
     end_with_the_caller()
     asked = Request.from_json(json.loads(request))
-    answer(to, lambda: train(asked, _wait(asked)).dumps())
-
-
-def _wait(asked: Request) -> Wait | None:
-    return Wait(SLOWDOWN) if asked.contender == SLOWED else None
+    trainer = SlowedTraining if asked.contender == SLOWED else Training
+    answer(to, lambda: measure(asked, trainer).dumps())

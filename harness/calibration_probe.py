@@ -1,14 +1,13 @@
-"""What one process measures for `bench calibrate`: training alone, as in `harness.cell_probe`.
+"""Measures, in a fresh process, how fast one cell of a calibration trains; nothing else of it.
 
-A floor needs many processes, and what else a cell of `bench throughput` measures comes after its
-training: so it is left out. Data, engine, warm-up and what is timed are the same code.
+The same training as in a cell of `bench throughput` (`harness.cell_probe`), without what comes
+behind it there: a calibration needs many processes, not many quantities.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
@@ -27,17 +26,17 @@ from harness.timing import step_measures
 
 
 def tell(request: str, to: str) -> None:
-    """Train as a request (JSON) says; write the cell to a file, or why there is none."""
+    """Measure as a request (JSON) says; write the cell to a file, or why there is none."""
     end_with_the_caller()
-    answer(to, lambda: train(Request.from_json(json.loads(request))).dumps())
+    answer(to, lambda: measure(Request.from_json(json.loads(request))).dumps())
 
 
-def train(request: Request, on_images: Callable[[int, int], None] | None = None) -> Cell:
-    """Train until the pace is stationary and then for the plan's seconds; the process is fresh.
+def measure(request: Request, trainer: type[Training] = Training) -> Cell:
+    """Train until the pace is stationary, then for as long as is timed; in a fresh process.
 
     Args:
-        request: its plan's inference and latency are not looked at.
-        on_images: called after each timed graph call, within its time, see `Training.train`.
+        request: what to measure.
+        trainer: what trains.
 
     Raises:
         BenchError: devices or data cannot be had, or the network cannot be trained.
@@ -48,11 +47,11 @@ def train(request: Request, on_images: Callable[[int, int], None] | None = None)
     data = load(config, Path(request.data_dir) if request.data_dir else None, say=lambda _: None)
     engine, compile_s, _ = compiled_engine(config, data, layout)
     engine.reset(config.seed)
-    training = Training(config, engine, data)
+    training = trainer(config, engine, data)
     with Watcher() as watcher:
         warm_up, steady = training.warm_up(WARM_UP_S)
         tf.test.experimental.sync_devices()
-        spans = training.train(request.plan.seconds, on_images)
+        spans = training.train(request.plan.seconds)
         tf.test.experimental.sync_devices()
         disturbances = tuple(watcher.between(span.start_s, span.end_s) for span in spans)
     machine = fingerprint(
@@ -60,18 +59,11 @@ def train(request: Request, on_images: Callable[[int, int], None] | None = None)
         devices=layout.devices, threads=config.threads,
     )  # fmt: skip
     return Cell(
-        contender=request.contender,
-        config=replace(config, dataset=data.source),
-        round=request.round,
-        place=request.place,
+        contender=request.contender, config=config, round=request.round, place=request.place,
         started_at=started.isoformat(timespec="milliseconds"),
-        duration_s=round(perf_counter() - start, 3),
-        status="finished",
-        data=data.identity(),
-        machine=replace(machine, jit="on" if engine.key.jit else "off"),
+        duration_s=round(perf_counter() - start, 3), status="finished", data=data.identity(),
+        machine=dataclasses.replace(machine, jit="on" if engine.key.jit else "off"),
         measures={**step_measures(spans), "compile_s": compile_s},
-        warm_up=tuple(warm_up),
-        spans=tuple(spans),
-        disturbances=disturbances,
+        warm_up=tuple(warm_up), spans=tuple(spans), disturbances=disturbances,
         flags=() if steady else (f"never became stationary within {WARM_UP_S:.0f} s",),
-    )
+    )  # fmt: skip

@@ -36,6 +36,8 @@ class Cell:
         warm_up: graph calls before the pace was stationary; the first is the very first one.
         spans: graph calls that were timed.
         disturbances: for each span what disturbed it, in words; empty for most, let us hope.
+        phases: what disturbed the phases behind training, by their names: "inference", "latency",
+            "data", "evaluation"; none for one that nothing disturbed.
         flags: what else to know of the cell, such as that it never became stationary.
     """
 
@@ -55,6 +57,7 @@ class Cell:
     warm_up: tuple[Span, ...] = ()
     spans: tuple[Span, ...] = ()
     disturbances: tuple[tuple[str, ...], ...] = ()
+    phases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
 
     def value(self, name: str) -> float | None:
@@ -112,5 +115,6 @@ def _parsed(values: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("warm_up", "spans"):
         parsed[name] = tuple(Span(**span) for span in values[name])
     parsed["disturbances"] = tuple(tuple(map(str, why)) for why in values["disturbances"])
+    parsed["phases"] = {name: tuple(map(str, why)) for name, why in values["phases"].items()}
     parsed["flags"] = tuple(map(str, values["flags"]))
     return parsed

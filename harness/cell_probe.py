@@ -132,6 +132,7 @@ def measure(request: Request) -> Cell:
         warm_up=seen.warm_up,
         spans=seen.spans,
         disturbances=seen.disturbances,
+        phases=seen.phases,
         flags=seen.flags,
     )
 
@@ -144,6 +145,7 @@ class _Seen:
     warm_up: tuple[Span, ...]
     spans: tuple[Span, ...]
     disturbances: tuple[tuple[str, ...], ...]
+    phases: Mapping[str, tuple[str, ...]]
     flags: tuple[str, ...]
 
 
@@ -153,7 +155,6 @@ def _observe(
     """Train until the pace is stationary, time training, then what else there is to time."""
     training = Training(config, engine, data)
     warm_up, steady = training.warm_up(WARM_UP_S)
-    flags = [] if steady else [f"never became stationary within {WARM_UP_S:.0f} s"]
     tf.test.experimental.sync_devices()
     spans = training.train(plan.seconds)
     tf.test.experimental.sync_devices()
@@ -164,14 +165,18 @@ def _observe(
         "evaluation": lambda: _evaluation(engine, data),
     }
     measures: dict[str, Measure] = {}
+    disturbed: dict[str, tuple[str, ...]] = {}
     for name, phase in phases.items():
         start = perf_counter()
         measures |= phase()
-        flags += [f"{name}: {why}" for why in watcher.between(start, perf_counter())]
+        reasons = watcher.between(start, perf_counter())
+        if reasons:
+            disturbed[name] = reasons
+    unsteady = f"never became stationary within {WARM_UP_S:.0f} s"
     return _Seen(
         measures=measures, warm_up=tuple(warm_up), spans=tuple(spans),
         disturbances=tuple(watcher.between(span.start_s, span.end_s) for span in spans),
-        flags=tuple(flags),
+        phases=disturbed, flags=() if steady else (unsteady,),
     )  # fmt: skip
 
 

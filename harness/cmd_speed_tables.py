@@ -19,7 +19,7 @@ from reports.statistics import Estimate
 
 JSON_VERSION = 1
 
-LONGEST_NAME = 16
+LONGEST_NAME = 12
 """Of a contender in a table 80 columns wide; longer ones are told once, beside a letter."""
 
 
@@ -107,7 +107,7 @@ def _table(title: str, speeds: Sequence[Speed]) -> Table:
     over = f"{max(processes)} process{'' if max(processes) == 1 else 'es'}"
     return Table(
         title=Text(f"{title}: medians over {over} each"), title_justify="left", box=None,
-        padding=(0, 2, 0, 0),
+        padding=(0, 1, 0, 0),
     )  # fmt: skip
 
 

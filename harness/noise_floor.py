@@ -2,7 +2,7 @@
 
 A cell is what one process measures of one contender. A pair is two cells of the same
 configuration, measured one after the other as contenders are (A/A): what separates them is chance.
-`reports.noise_limit` makes the limit of it, and `reports.speed` holds differences against that.
+`reports.speed_floor` makes the limit of it and holds differences of speed against that.
 
 Version history:
     1  first.
@@ -27,9 +27,6 @@ NOISE_FLOOR_VERSION = 1
 
 FALSE_ALARMS = 0.05
 """Share of comparisons of identical contenders that may end with a difference."""
-
-ROUNDS = 5
-"""Processes of each contender that a floor is told for: the default of `bench throughput`."""
 
 _DAY_S = 86_400
 
@@ -63,9 +60,14 @@ class Pair:
             raise ValueError("a pair must have two rates above 0")
 
     @property
+    def ratio(self) -> float:
+        """Return first / second."""
+        return (self.first.value or 0.0) / (self.second.value or 0.0)
+
+    @property
     def log_ratio(self) -> float:
         """Return ln(first / second)."""
-        return math.log((self.first.value or 0.0) / (self.second.value or 0.0))
+        return math.log(self.ratio)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,16 +101,6 @@ class NoiseFloor:
         """Return ln(first / second) of each pair."""
         return tuple(pair.log_ratio for pair in self.pairs)
 
-    @property
-    def called(self) -> int:
-        """Return how many pairs a t-test on their samples calls different; all are identical."""
-        return sum(pair.called for pair in self.pairs)
-
-    @property
-    def disturbed(self) -> int:
-        """Return how many pairs something was seen to disturb; they count like the others."""
-        return sum(bool(pair.disturbed) for pair in self.pairs)
-
     def relative(self, rounds: int = 1) -> float | None:
         """Return the floor for a mean over rounds as a relative difference: 0.023 is 2.3 %.
 
@@ -131,8 +123,9 @@ class NoiseFloor:
         return f"{days} day old" if days == 1 else f"{days} days old"
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as plain JSON values."""
-        return dataclasses.asdict(self) | {"config": self.config.to_json()}
+        """Return it as plain JSON values; the floor of one pair is said too, for readers."""
+        values = dataclasses.asdict(self) | {"config": self.config.to_json()}
+        return values | {"relative": self.relative()}
 
     def dumps(self) -> str:
         """Return it as JSON text: keys sorted, no NaN, newline at the end."""
@@ -187,7 +180,7 @@ def noise_floors(folder: Path) -> Iterator[NoiseFloor]:
 
 def _parsed(values: Mapping[str, Any]) -> dict[str, Any]:
     """Turn the nested plain values back into the classes they came from."""
-    parsed = dict(values)
+    parsed = {name: value for name, value in values.items() if name != "relative"}
     machine = dict(values["machine"])
     parsed["machine"] = Machine(**machine | {"devices": tuple(machine["devices"])})
     parsed["config"] = RunConfig.from_json(values["config"])

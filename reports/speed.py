@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -17,7 +18,9 @@ import numpy as np
 
 from harness.cell import Cell
 from harness.config import RunConfig
+from harness.noise_floor import NoiseFloor
 from harness.timings import Overhead, Timings
+from reports.speed_floor import least_difference
 from reports.statistics import LEVEL, RESAMPLES, Estimate, Varied, t_interval
 
 RANKED_BY = "images_per_s"
@@ -37,6 +40,8 @@ class Speed:
         measures: by the names of `harness.record.METRICS`: medians over processes.
         ratio: training images/s over those of the first contender, in the same round.
         disturbed: share of the timed training in which something disturbed, 0 to 1.
+        disturbed_by: the first reason for that; empty if there is none.
+        disturbed_phases: phases behind training -> processes in which they were disturbed.
         parameters: number of weights.
         flags: what its cells say of themselves -> how many say so.
     """
@@ -48,6 +53,8 @@ class Speed:
     measures: Mapping[str, Estimate]
     ratio: Estimate
     disturbed: float
+    disturbed_by: str
+    disturbed_phases: Mapping[str, int]
     parameters: int | None
     flags: Mapping[str, int]
 
@@ -79,13 +86,12 @@ def speeds(timings: Timings) -> tuple[Speed, ...]:
     return tuple(_speed(timings, place, first=first) for place in range(len(timings.contenders)))
 
 
-def pairs(timings: Timings, floor: float | None = None) -> tuple[Pair, ...]:
+def pairs(timings: Timings, noise: NoiseFloor | None = None) -> tuple[Pair, ...]:
     """Compare each contender with each that was named before it.
 
     Args:
         timings: of at least two contenders, or there is nothing to compare.
-        floor: least relative difference that this machine can tell, such as 0.02; None if it is
-            not known.
+        noise: floor of the machine; None if none is stored.
     """
     names = [each.name for each in timings.contenders]
     both = list(itertools.combinations(names, 2))
@@ -93,6 +99,8 @@ def pairs(timings: Timings, floor: float | None = None) -> tuple[Pair, ...]:
     found = []
     for first, other in both:
         estimate = ratio(by_round(timings, first), by_round(timings, other), level=level)
+        # Without several rounds there is no interval, and nothing is claimed anyway.
+        floor = least_difference(noise, max(1, estimate.n), comparisons=len(both))
         outcome, reason = decide(estimate, floor)
         found.append(
             Pair(
@@ -202,9 +210,7 @@ def _speed(timings: Timings, place: int, *, first: Mapping[int, float]) -> Speed
     cells = [cell for cell in timings.cells if cell.contender == contender.name]
     done = [cell for cell in cells if cell.status == "finished"]
     names = dict.fromkeys(name for cell in done for name in cell.measures)
-    flags: dict[str, int] = {}
-    for flag in (flag for cell in done for flag in cell.flags):
-        flags[flag] = flags.get(flag, 0) + 1
+    reasons = (why for cell in done for each in cell.disturbances for why in each)
     own = by_round(timings, contender.name)
     return Speed(
         name=contender.name,
@@ -214,8 +220,10 @@ def _speed(timings: Timings, place: int, *, first: Mapping[int, float]) -> Speed
         measures={name: _median(done, name) for name in names},
         ratio=ratio(first, own) if place else Estimate(absent="it is compared with itself"),
         disturbed=float(np.mean([cell.disturbed for cell in done])) if done else 0.0,
+        disturbed_by=next(reasons, ""),
+        disturbed_phases=Counter(phase for cell in done for phase in cell.phases),
         parameters=next((cell.parameters for cell in done if cell.parameters is not None), None),
-        flags=flags,
+        flags=Counter(flag for cell in done for flag in cell.flags),
     )
 
 

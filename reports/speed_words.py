@@ -50,13 +50,23 @@ def remarks(speeds: Sequence[Speed]) -> Iterator[str]:
             times = row.failures.count(reason)
             yield f"{row.name} failed {'once' if times == 1 else f'{times} times'}: {reason}"
     for row in speeds:
-        if row.disturbed:
-            yield f"{row.name}: {100 * row.disturbed:.0f} % of its timed training was disturbed"
+        if row.disturbed or row.disturbed_phases:
+            yield f"{row.name}: {'; '.join(_disturbance_words(row))}"
         for flag, times in row.flags.items():
             yield f"{row.name}: {flag} ({times} of {row.processes} processes)"
     for (title, reason), names in _absent(speeds).items():
         whose = "" if len(names) == len(speeds) else f" of {', '.join(names)}"
         yield f"{title}{whose} is absent: {reason}"
+
+
+def _disturbance_words(row: Speed) -> Iterator[str]:
+    if row.disturbed:
+        yield (
+            f"{100 * row.disturbed:.0f} % of the timed training was disturbed, as by: "
+            f"{row.disturbed_by}"
+        )
+    for phase, times in row.disturbed_phases.items():
+        yield f"{phase} was disturbed in {times} of {row.processes} processes"
 
 
 def _level_words(speeds: Sequence[Speed]) -> Iterator[str]:

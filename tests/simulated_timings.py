@@ -17,7 +17,7 @@ from records import MACHINE
 from harness.config import RunConfig
 from harness.noise_floor import NoiseFloor, Pair
 from harness.record import Measure
-from reports.noise_limit import log_limit
+from reports.speed_floor import log_limit
 
 STEP_SD, STEP_MEMORY = 0.05, 0.5
 """Of ln(rate of one graph call), around its process; correlation with the call before."""

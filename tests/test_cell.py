@@ -13,7 +13,8 @@ from harness.errors import StoreError, UsageError
 
 
 def test_a_cell_survives_its_file() -> None:
-    for one in (cell(), failed(), cell(disturbances=(("steal 12 %",), ()), flags=("slow",))):
+    shaken = cell(disturbances=(("a", "b"), ()), phases={"latency": ("c",)}, flags=("slow",))
+    for one in (cell(), failed(), shaken):
         assert Cell.from_json(json.loads(one.dumps())) == one
 
 

@@ -177,6 +177,7 @@ def test_tables_fit_a_terminal_of_80_columns() -> None:
     rows = speeds(timings(rates))
     for table in (training_table(rows), other_table(rows)):
         assert "…" not in drawn(table)
+        assert "notebook-cnn " in drawn(table), "in one piece"
     assert "12,710 [12,120, 13,300]" in drawn(training_table(rows))
 
 

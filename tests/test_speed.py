@@ -146,7 +146,8 @@ def test_rows_hold_medians_ratios_and_what_else_there_is_to_know() -> None:
     made = timings({"notebook-cnn": (100.0, 110.0, 105.0), "patch-s": (120.0, 132.0, 127.0)})
     cells = (*made.cells, failed("readme-cnn"))
     shaken = cell("patch-s", 4, 130.0, flags=("never became stationary within 60 s",),
-                  disturbances=((), ("steal 12 %",)))  # fmt: skip
+                  disturbances=((), ("steal 12 %",)),
+                  phases={"latency": ("steal 3 %",)})  # fmt: skip
     made = timings(cells=(*cells, shaken), contenders=(*made.contenders, contender("readme-cnn")))
     one, two, three = speeds(made)
     assert (one.name, one.processes, one.failures) == ("notebook-cnn", 3, ())
@@ -156,6 +157,7 @@ def test_rows_hold_medians_ratios_and_what_else_there_is_to_know() -> None:
     assert two.ratio.value == pytest.approx((1.2 * 1.2 * 127 / 105) ** (1 / 3))
     assert two.ratio.n == 3, "the fourth round has no partner"
     assert two.disturbed == pytest.approx((2 / 3) / 4)
+    assert (two.disturbed_by, two.disturbed_phases) == ("steal 12 %", {"latency": 1})
     assert two.flags == {"never became stationary within 60 s": 1}
     assert two.parameters == 685_774
     assert two.measures["latency_p99_ms"].absent == "too few samples"

@@ -68,19 +68,23 @@ def test_what_the_harness_costs() -> None:
 def test_a_reader_is_told_what_is_absent_disturbed_or_failed() -> None:
     made = timings()
     shaken = cell("patch-s", 4, 130.0, flags=("never became stationary within 60 s",),
-                  disturbances=((), ("steal 12 %",)))  # fmt: skip
+                  disturbances=((), ("steal 12 %", "others used 0.8 cores")),
+                  phases={"latency": ("steal 3 %",)})  # fmt: skip
     made = timings(
         cells=(*made.cells, shaken, failed(), failed(number=2)),
         contenders=(*made.contenders, contender("readme-cnn")),
     )
-    first, *others = remarks(speeds(made))
+    first, second, third, *others = remarks(speeds(made))
     assert first == (
         "in brackets: 95 % intervals over processes (of medians 75 %: 3 processes cannot give "
         "more)"
     )
+    assert second == "readme-cnn failed 2 times: No such luck."
+    assert third == (
+        "patch-s: 17 % of the timed training was disturbed, as by: steal 12 %; latency was "
+        "disturbed in 1 of 4 processes"
+    )
     assert others == [
-        "readme-cnn failed 2 times: No such luck.",
-        "patch-s: 17 % of its timed training was disturbed",
         "patch-s: never became stationary within 60 s (1 of 4 processes)",
         "latency, p99 of notebook-cnn, patch-s is absent: too few samples",
     ]

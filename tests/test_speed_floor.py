@@ -14,8 +14,8 @@ from scipy import stats
 from simulated_timings import Spread, floor_of, rounds_of, steps_of
 
 from harness.noise_floor import FALSE_ALARMS, least_pairs
-from reports.noise_limit import known_floor, log_limit, steps_differ
 from reports.speed import decide, ratio
+from reports.speed_floor import floor_of_machine, least_difference, log_limit, steps_differ
 
 SPREADS = {
     "1 %": Spread(processes=0.01),
@@ -42,7 +42,8 @@ def claims(spread: Spread, *, gain: float = 0.0, floor: bool = True) -> float:
     """
     rng, found = np.random.default_rng(1234), 0
     for _ in range(SIMULATIONS):
-        known = floor_of(*rounds_of(rng, spread, PAIRS)).relative(ROUNDS) if floor else None
+        noise = floor_of(*rounds_of(rng, spread, PAIRS)) if floor else None
+        known = least_difference(noise, ROUNDS)
         first, second = rounds_of(rng, spread, ROUNDS, gain=gain)
         outcome, _why = decide(ratio(dict(enumerate(second)), dict(enumerate(first))), known)
         found += outcome == "slower" if gain else outcome != "cannot separate"
@@ -58,6 +59,24 @@ def test_limit_by_hand() -> None:
     # Of 39 the second largest will do: 0.05 * 40 = 2. sqrt((37 * 0.0001 + 0.0064 + 0.01) / 39)
     # = 0.022703, times t(0.975, 39) = 2.022691 is 0.045922, less than 0.08.
     assert log_limit([0.01] * 37 + [0.08, -0.1]) == pytest.approx(0.08)
+
+
+def test_limit_falls_with_the_root_of_the_rounds_but_not_beyond_the_pairs() -> None:
+    ratios = [0.01, -0.01] * 10
+    assert log_limit(ratios, rounds=4) == pytest.approx(log_limit(ratios) / 2)
+    assert log_limit(ratios, rounds=20) == log_limit(ratios, rounds=1000)
+
+
+def test_the_more_is_compared_the_larger_a_difference_must_be() -> None:
+    floor = floor_of(*rounds_of(np.random.default_rng(1), SPREADS["1 %"], PAIRS))
+    one, three = least_difference(floor, ROUNDS), least_difference(floor, ROUNDS, comparisons=3)
+    assert one is not None
+    assert one == pytest.approx(floor.relative(ROUNDS))
+    # A level of 5 % / 3 with 20 degrees of freedom: t(1 - 0.05 / 6, 20) = 2.613 instead of 2.086.
+    student = stats.t.ppf(1 - 0.05 / 6, PAIRS) * np.sqrt(np.mean(np.square(floor.log_ratios)))
+    assert three == pytest.approx(math.expm1(student / math.sqrt(ROUNDS)))
+    assert least_difference(None, ROUNDS) is None
+    assert least_difference(dataclasses.replace(floor, log_limit=None), ROUNDS) is None
 
 
 @given(
@@ -142,9 +161,9 @@ def test_of_a_machine_counts_its_newest_floor_that_has_a_limit() -> None:
     unfinished = dataclasses.replace(
         floor, started_at="2026-03-02T03:04:05+00:00", log_limit=None, pairs=floor.pairs[:3]
     )
-    assert known_floor([newer, unfinished, floor], MACHINE) is newer
-    assert known_floor([unfinished], MACHINE) is None
-    assert known_floor([floor], None) is None
+    assert floor_of_machine([newer, unfinished, floor], MACHINE) is newer
+    assert floor_of_machine([unfinished], MACHINE) is None
+    assert floor_of_machine([floor], None) is None
 
 
 @pytest.mark.parametrize(
@@ -152,7 +171,7 @@ def test_of_a_machine_counts_its_newest_floor_that_has_a_limit() -> None:
 )
 def test_a_floor_of_another_machine_is_not_taken(changes: dict[str, object]) -> None:
     floor = floor_of(*rounds_of(np.random.default_rng(1), SPREADS["1 %"], PAIRS))
-    assert known_floor([floor], dataclasses.replace(MACHINE, **changes)) is None  # type: ignore[arg-type]
+    assert floor_of_machine([floor], dataclasses.replace(MACHINE, **changes)) is None  # type: ignore[arg-type]
 
 
 def test_the_least_number_of_pairs_is_what_a_largest_value_needs() -> None:
