@@ -10,6 +10,8 @@ from harness.checkpoint import Checkpoint
 from harness.config import RunConfig
 from harness.data import Data
 from harness.record import EpochPoint, Machine, Measure, ModelFacts, Role, RunRecord, Status
+from harness.run_times import RunTimes
+from harness.targets import Target, time_to_target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +48,8 @@ class Draft:
     identity: Identity
     started_at: str
     start_s: float
+    targets: tuple[Target, ...] = ()
+    times: RunTimes = field(default_factory=RunTimes)
     machine: Machine | None = None
     model: ModelFacts | None = None
     data: Data | None = None
@@ -81,15 +85,29 @@ class Draft:
             files=dict(self.files),
             resumed_after=self.resumed_after,
             cause=end.cause,
+            targets=tuple(map(str, self.targets)),
         )
 
     def note_speed(self) -> None:
-        """Set the throughput measured so far: total images over total time, a sample an epoch."""
+        """Set what the epochs so far say of speed, and of the way to the targets.
+
+        Throughput is total images over total time, with a sample for each epoch.
+        """
         images = sum(point.images for point in self.history)
         seconds = sum(point.train_s for point in self.history)
         self.measures["images_per_s"] = Measure(
             value=images / seconds,
             samples=tuple(point.images / point.train_s for point in self.history),
+        )
+        self.measures |= self.times.measures()
+        if self.targets:
+            self.measures["time_to_target_s"] = time_to_target(self.history, self.targets)
+
+    def note_disturbance(self, unknown: str | None) -> None:
+        """Count the disturbed epochs so far, or say why nothing is known of them."""
+        hit = sum(bool(point.disturbed) for point in self.history)
+        self.measures["disturbed_epochs"] = (
+            Measure(value=float(hit)) if unknown is None else Measure(reason=unknown)
         )
 
     def continues(self, saved: Checkpoint) -> None:
@@ -98,6 +116,7 @@ class Draft:
         self.started_at = before.started_at
         self.start_s -= before.duration_s
         self.resumed_after = (*before.resumed_after, saved.epoch)
+        self.times.continues(before.measures)
         compiled = before.measures.get("compile_s")
         if compiled and compiled.value is not None:
             self.measures["compile_s"] = compiled

@@ -22,6 +22,8 @@ from harness.cause import cause_of, memory_words
 from harness.checkpoint import Checkpoint, Shelf, changes, obstacle
 from harness.config import RunConfig
 from harness.data import Data, load
+from harness.device_memory import forget_peak, peak_device_mib
+from harness.disturbance import Watcher
 from harness.draft import Draft, End, Identity
 from harness.engine import Engine, EpochResult, Objective
 from harness.engines import compiled_engine, open_devices
@@ -30,10 +32,12 @@ from harness.jit_choice import JitChoice
 from harness.machine import fingerprint, peak_rss_mib
 from harness.plain_words import in_words
 from harness.record import EpochPoint, Measure, RunRecord
+from harness.run_times import RunTimes
 from harness.scenes import Scenes
 from harness.schedule import Schedule, schedule
 from harness.split_results import epoch_point, evaluate_split
 from harness.store import FULL, Store, cannot_write
+from harness.targets import Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +92,7 @@ def execute(
     data_dir: Path | None,
     watch: Watch | None = None,
     shelf: Shelf | None = None,
+    targets: Sequence[Target] = (),
 ) -> RunRecord:
     """Train and evaluate once; write predictions and record into the store; return the record.
 
@@ -100,6 +105,7 @@ def execute(
         data_dir: the folder that the user named for the data, or None.
         watch: who is told how it goes.
         shelf: its checkpoints, if the caller holds them; released at the end.
+        targets: what it is to reach, to measure how long that takes; it trains on to its end.
 
     Returns:
         A record, whatever happened: `failed` with reason and traceback, `pruned`, `interrupted`.
@@ -110,7 +116,7 @@ def execute(
     watch = watch or Watch()
     draft = Draft(
         config=config, identity=identity, start_s=perf_counter(),
-        started_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        started_at=datetime.now(UTC).isoformat(timespec="milliseconds"), targets=tuple(targets),
     )  # fmt: skip
     with shelf or Shelf(store.checkpoint_dir(identity.run_id), say=watch.say) as shelf:
         end = _attempt(config, store.run_dir(identity.run_id), data_dir, watch, draft, shelf)
@@ -180,6 +186,7 @@ def _chapters(
         devices=layout.devices,
         threads=config.threads,
     )
+    forget_peak(layout.devices)
     data = draft.data = load(config, data_dir, say=watch.say)
     saved = shelf.newest()
     engine, draft.measures["compile_s"], choice = compiled_engine(
@@ -192,16 +199,18 @@ def _chapters(
     draft.model, draft.measures["mflops"] = engine.facts
     engine.reset(config.seed)
     validation = data.validation()
-    _train(config, engine, data, validation, watch, draft, shelf, saved)
+    with Watcher() as watcher:
+        _train(config, engine, data, validation, watch, draft, shelf, saved, watcher)
     evaluate_split("validation", validation, config, engine, folder, draft)
     if config.evaluate_test:
         evaluate_split("test", data.open_test(), config, engine, folder, draft)
     draft.measures["peak_rss_mib"] = Measure(value=round(peak_rss_mib(), 1))
+    draft.measures["peak_device_mib"] = peak_device_mib(layout.devices)
 
 
 def _train(
     config: RunConfig, engine: Engine, data: Data, validation: Scenes, watch: Watch,
-    draft: Draft, shelf: Shelf, saved: Checkpoint | None,
+    draft: Draft, shelf: Shelf, saved: Checkpoint | None, watcher: Watcher,
 ) -> None:  # fmt: skip
     """Train epoch by epoch; leave the weights of the last epoch, or of the best with patience."""
     watch.begun(config.epochs, _images_per_epoch(data, engine.global_batch), engine.global_batch)
@@ -215,12 +224,15 @@ def _train(
     for epoch in range(1, config.epochs + 1):
         fresh = epoch > len(done)
         if fresh:
-            result = _train_epoch(epoch, config, plan, engine, data, watch)
-            point = epoch_point(config, epoch, result, validation, engine)
+            result = _train_epoch(epoch, config, plan, engine, data, watch, draft.times)
+            disturbed = watcher.between(result.spans[0].start_s, result.spans[-1].end_s)
+            draft.times.note(result.spans)
+            point = epoch_point(config, epoch, result, validation, engine, disturbed)
         else:
             point = done[epoch - 1]
         draft.history.append(point)
         draft.note_speed()
+        draft.note_disturbance(watcher.reason)
         if config.precision == "mixed_float16" and epoch >= len(done):
             skipped = epoch * steps - engine.updates
             draft.measures["skipped_steps"] = Measure(value=float(skipped))
@@ -276,8 +288,9 @@ def _resumed(
 
 
 def _train_epoch(
-    epoch: int, config: RunConfig, plan: Schedule, engine: Engine, data: Data, watch: Watch
-) -> EpochResult:
+    epoch: int, config: RunConfig, plan: Schedule, engine: Engine, data: Data, watch: Watch,
+    times: RunTimes,
+) -> EpochResult:  # fmt: skip
     """Train on each example once."""
     objective = Objective(
         learning_rate=config.learning_rate,
@@ -286,20 +299,22 @@ def _train_epoch(
     )
     steps = data.n_train // engine.global_batch
     return engine.train(
-        _chunks(data, engine, epoch=epoch, seed=config.seed),
+        _chunks(data, engine, times, epoch=epoch, seed=config.seed),
         objective=objective,
         rates=plan.rates((epoch - 1) * steps, steps),
         on_images=functools.partial(watch.images, epoch),
     )
 
 
-def _chunks(data: Data, engine: Engine, *, epoch: int, seed: int) -> Iterator[Scenes]:
+def _chunks(
+    data: Data, engine: Engine, times: RunTimes, *, epoch: int, seed: int
+) -> Iterator[Scenes]:
     """Yield this process's scenes of one epoch in training order, cut into graph calls."""
     order = data.train_order(epoch, seed)[: _images_per_epoch(data, engine.global_batch)]
     order = engine.share(order)
     size = engine.local_batch * engine.key.steps_per_call
     for start in range(0, len(order), size):
-        yield data.train_scenes(epoch, order[start : start + size])
+        yield times.timed(data.train_scenes, epoch, order[start : start + size])
 
 
 def _images_per_epoch(data: Data, global_batch: int) -> int:

@@ -42,6 +42,7 @@ def appendix_lines(comparison: Comparison) -> list[str]:
         *_data_and_machines(comparison),
         *_not_ranked(comparison.runs),
         *_runs(comparison.runs),
+        *_disturbed(comparison.runs),
         *_reading(),
     ]
 
@@ -102,6 +103,17 @@ def _runs(runs: Sequence[RunLine]) -> list[str]:
     head = ["run", "what", "status", "started", "took (s)", "machine", "commit", "test score"]
     body = table(head, rows, right="llllrllr")
     return ["## Runs", "", *_folded(body, f"All {count(len(runs), 'run')}", len(rows))]
+
+
+def _disturbed(runs: Sequence[RunLine]) -> list[str]:
+    """List the runs whose timing something else on the machine disturbed; nothing if none was."""
+    rows = [[code(r.run_id), _what(r), text(r.disturbed)] for r in runs if r.disturbed]
+    if not rows:
+        return []
+    words = "They are kept and counted like all others; their images/s may be too low."
+    body = table(["run", "what", "disturbed"], rows)
+    title = f"{count(len(rows), 'run')}, and what was seen"
+    return ["## Disturbed while timed", "", words, "", *_folded(body, title, len(rows))]
 
 
 def _when(started_at: str) -> str:
