@@ -27,11 +27,11 @@ from harness.data import Data, load
 from harness.engine import Engine, Objective
 from harness.engines import engine_key, open_devices
 from harness.errors import BenchError, UsageError
+from harness.fresh_process import write_reason
 from harness.machine import fingerprint
 from harness.observed import Observed
 from harness.scenes import Scenes
 from harness.silence import shift_draws, silence
-from harness.store import write_atomically
 
 TIMED_CALLS = 3
 """Graph calls whose throughput is a sample."""
@@ -271,7 +271,7 @@ def _measure(request: str, to: str) -> None:
     try:
         observe(Request.from_json(json.loads(request))).save(Path(to))
     except BenchError as error:
-        write_atomically(Path(f"{to}.error"), json.dumps([error.exit_code, str(error)]).encode())
+        write_reason(Path(to), error)
         _exit(error.exit_code)
     except BaseException:  # noqa: BLE001 - the log says what it was
         traceback.print_exc()

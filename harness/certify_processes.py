@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import socket
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.contender_specs import Spec
-from harness.errors import BenchError, UsageError
+from harness.errors import BenchError
+from harness.fresh_process import Fresh, start
 from harness.observed import Observed
 
 PROBE = "harness.certify_probe:tell"
@@ -33,45 +30,6 @@ _PATIENCE_S = 20.0
 that knows why."""
 
 _PAUSE_S = 0.05
-_LAST_WORDS = 300
-
-_CODE = """
-import importlib, sys
-module, function = sys.argv[1].split(":")
-getattr(importlib.import_module(module), function)(*sys.argv[2:])
-"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Started:
-    process: subprocess.Popen[bytes]
-    to: Path
-    log: Path
-
-    @property
-    def done(self) -> bool:
-        """Return whether the result is there."""
-        return self.to.exists()
-
-    @property
-    def failed(self) -> bool:
-        """Return whether the process ended without a result."""
-        return self.process.poll() is not None and not self.done
-
-    def reason(self) -> BenchError | None:
-        """Return the error that the process wrote down; None if it wrote none."""
-        try:
-            code, text = json.loads(Path(f"{self.to}.error").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        return UsageError(text) if code == UsageError.exit_code else BenchError(text)
-
-    def last_words(self) -> str:
-        """Return how it ended, with the last line of its log."""
-        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
-        words = next((line for line in reversed(lines) if line.strip()), "")[:_LAST_WORDS]
-        how = f"ended with exit code {self.process.returncode}"
-        return f"{how}, with the last words {words!r}" if words else f"{how}, without a word"
 
 
 def observe(
@@ -101,39 +59,22 @@ def observe(
 @contextlib.contextmanager
 def _running(
     spec: Spec, request: Mapping[str, Any], folder: Path, gpus: int, probe: str
-) -> Iterator[list[_Started]]:
+) -> Iterator[list[Fresh]]:
     """Start the processes of a strategy; none is left when the block ends, however it ends."""
-    started: list[_Started] = []
+    started: list[Fresh] = []
     try:
         for worker, extra in enumerate(_environments(spec, gpus)):
-            to, log = folder / f"worker-{worker}.npz", folder / f"worker-{worker}.log"
-            process = _spawn([probe, json.dumps(request), str(to)], extra, log)
-            started.append(_Started(process=process, to=to, log=log))
+            text, name = json.dumps(request), f"worker-{worker}"
+            started.append(start(probe, text, folder, name=name, extra=extra))
         yield started
     finally:
         for each in started:
-            # Not SIGTERM, which TensorFlow's notifier of preemption swallows in a worker.
-            each.process.kill()
+            each.process.kill()  # all of them, before any is waited for
         for each in started:
-            with each.process:
-                each.process.wait()
+            each.end()
 
 
-def _spawn(
-    arguments: Sequence[str], extra: Mapping[str, str], log: Path
-) -> subprocess.Popen[bytes]:
-    """Start a process that finds modules where this one does, and ends when this one does."""
-    path = os.pathsep.join(entry for entry in sys.path if entry)
-    with log.open("wb") as file:
-        return subprocess.Popen(
-            [sys.executable, "-P", "-c", _CODE, *arguments],
-            stdin=subprocess.PIPE, stdout=file, stderr=file,
-            env={**os.environ, "PYTHONPATH": path, **extra},
-            start_new_session=True,  # Ctrl-C is this process's affair
-        )  # fmt: skip
-
-
-def _wait(spec: Spec, started: Sequence[_Started], time_limit_s: float) -> None:
+def _wait(spec: Spec, started: Sequence[Fresh], time_limit_s: float) -> None:
     """Wait until every result is there.
 
     Raises:
@@ -152,7 +93,7 @@ def _wait(spec: Spec, started: Sequence[_Started], time_limit_s: float) -> None:
         time.sleep(_PAUSE_S)
 
 
-def _failure(spec: Spec, started: Sequence[_Started]) -> BenchError:
+def _failure(spec: Spec, started: Sequence[Fresh]) -> BenchError:
     """Return the error of the worker that knows why; of the first that ended if none does."""
     first = next(k for k, each in enumerate(started) if each.failed)
     until = time.monotonic() + (_PATIENCE_S if len(started) > 1 else 0.0)

@@ -18,6 +18,7 @@ from typing import Any
 import click
 
 from harness import __version__
+from harness.cell_plan import LATENCY_SAMPLES, CellPlan
 from harness.cluster_options import check_cluster_options, cluster_options, the_one
 from harness.config import RunConfig, knobs
 from harness.contender_specs import MOST_STEPS, check_shares, gpus_of_this_machine, parse_specs
@@ -38,11 +39,12 @@ from harness.options import (
 )
 from harness.sweep_options import check_sweep_options, sweep_options
 from harness.targets import Target, parse_targets
+from harness.timed_contenders import UNTIMED, read_contenders
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 SECTIONS = {
-    "Measure": ("run", "launch", "sweep"),
+    "Measure": ("run", "launch", "sweep", "throughput"),
     "Steer": ("status", "stop"),
     "Look": ("report", "ui"),
     "Know": ("doctor", "list", "describe", "check", "certify", "data"),
@@ -212,6 +214,69 @@ def sweep(context: click.Context, /, **values: Any) -> None:
 
     request = Request.of(values)
     cmd_sweep.sweep(configs, request, chosen=given(context), **_places(values))
+
+
+@bench.command(cls=Sectioned)
+@click.option(
+    "--backbone", "backbones", multiple=True, default=[RunConfig().backbone], show_default=True,
+    metavar="NAME", help="Network body to time; repeat it to compare several.",
+)  # fmt: skip
+@click.option(
+    "--contender", "contenders", multiple=True, metavar="NAME=VALUE,NAME=VALUE",
+    help="Time one with these fields set, such as backbone=patch-s,batch_size=128,jit=on; repeat "
+    "it to compare settings. The other options hold for what it does not name.",
+)  # fmt: skip
+@click.option(
+    "--repeats", type=int, default=5, show_default=True, metavar="N",
+    help="Processes of each contender, in turns with the others.",
+)  # fmt: skip
+@click.option(
+    "--seconds", type=float, default=CellPlan().seconds, show_default=True, metavar="X",
+    help="Training that is timed in each process, once its pace is stationary.",
+)  # fmt: skip
+@click.option(
+    "--inference-batch", type=int, metavar="N",
+    help="Images of a prediction, for inference throughput.  [default: those of a training step]",
+)  # fmt: skip
+@click.option(
+    "--latency-samples", type=int, default=LATENCY_SAMPLES, show_default=True, metavar="N",
+    help="Predictions of a single image in each process; a 99th percentile needs 662.",
+)  # fmt: skip
+@click.option(
+    "--observer/--no-observer", "observer", default=True, show_default=True,
+    help="Measure also what progress and logging cost beside the training.",
+)  # fmt: skip
+@click.option(
+    "--json", "as_json", is_flag=True,
+    help="Print one JSON object, for scripts; progress goes to standard error.",
+)  # fmt: skip
+@config_options(without=("backbone", *UNTIMED))
+@data_dir_option
+@place_options
+@click.pass_context
+def throughput(context: click.Context, /, **values: Any) -> None:
+    """Time contenders so that it can be believed: speed, latency, memory, MFU.
+
+    Each is measured in processes of its own, in turns with the others: the spread between
+    processes decides what can be separated. A process trains as a run does, until its pace is
+    stationary and then for --seconds, and predicts batches and single images. Training images/s
+    are compared within rounds; what disturbed a process is told and nothing is left out. Every
+    cell is kept with its raw samples, in --out and in MLflow. Ctrl-C keeps what was measured.
+    """
+    if values["repeats"] < 2:
+        raise UsageError(
+            "--repeats must be at least 2, because an interval over processes needs two, got "
+            f"{values['repeats']}."
+        )
+    fields = ("seconds", "inference_batch", "latency_samples")
+    plan = CellPlan(**{name: values[name] for name in fields})
+    contenders = read_contenders(values, given="backbones" in given(context))
+    from harness import cmd_throughput
+
+    cmd_throughput.throughput(
+        contenders, plan, repeats=values["repeats"], observer=values["observer"],
+        as_json=values["as_json"], **_places(values),
+    )  # fmt: skip
 
 
 @bench.command()

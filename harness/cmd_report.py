@@ -16,6 +16,7 @@ from harness.console import note, say, waiting
 from harness.errors import StoreError, UsageError
 from harness.record import RunRecord
 from harness.store import Store
+from harness.timings import Timings, all_timings
 from harness.tracking_uri import public_uri, resolve_uri
 from reports.goals import Goal
 from sweeps.importance import importances
@@ -73,6 +74,7 @@ def report(
             importances={name: _importances(plan, records) for name, plan in plans.items()},
             commands={name: _command(plan, plans, records) for name, plan in plans.items()},
             certificates=_certificates(store),
+            timings=_timings(store),
         )
     note(f"report: {written.path}")
     with Tracker(uri, store, experiment=experiment, notify=say) as tracker:
@@ -90,6 +92,15 @@ def _certificates(store: Store) -> list[Certificate]:
         return list(certificates(store.certificates))
     except StoreError as error:
         say(f"The report leaves out the certificates: {error}")
+        return []
+
+
+def _timings(store: Store) -> list[Timings]:
+    """Return the timings in the output folder; damaged ones cost no report."""
+    try:
+        return list(all_timings(store.timings))
+    except StoreError as error:
+        say(f"The report leaves out the timings: {error}")
         return []
 
 

@@ -39,6 +39,16 @@ def note(text: str) -> None:
 
 
 @contextlib.contextmanager
+def on_stderr() -> Iterator[None]:
+    """Let what is printed meanwhile go to standard error: the output belongs to a script."""
+    before, console.stderr = console.stderr, True
+    try:
+        yield
+    finally:
+        console.stderr = before
+
+
+@contextlib.contextmanager
 def waiting(text: str) -> Iterator[Callable[[str], None]]:
     """Show that something slow goes on, such as importing TensorFlow.
 

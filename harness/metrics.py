@@ -73,8 +73,8 @@ METRICS: dict[str, Metric] = {
     ),
     "data_images_per_s": Metric(
         title="images/s of the data", unit="1/s", better="higher",
-        meaning="training scenes of this process over the CPU time of the thread that makes them, "
-        "as if nothing else ran", digits=0,
+        meaning="training scenes of one process over the time of making them alone; in a run the "
+        "CPU time of the thread that does so", digits=0,
     ),
     "disturbed_epochs": Metric(
         title="disturbed epochs", unit="epochs", better="lower",

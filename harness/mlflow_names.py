@@ -14,6 +14,7 @@ from typing import Literal
 from harness.certificate import Certificate
 from harness.config import RunConfig
 from harness.record import METRICS, EpochPoint, Role, RunRecord, Status
+from harness.timings import Timings
 
 RUN_ID = "bench.run_id"
 STORE = "bench.store"
@@ -33,6 +34,7 @@ SWEEP_ROLE = "sweep"
 GROUP_ROLE = "group"
 REPORT_ROLE = "report"
 CERTIFICATE_ROLE = "certificate"
+TIMINGS_ROLE = "timings"
 
 EPOCH_PREFIX = "epoch/"
 EPOCH_MARK = "epoch/train_s"
@@ -98,6 +100,14 @@ def certificate_params(certificate: Certificate) -> dict[str, str]:
     specs = (certificate.reference.spec, *(each.spec for each in certificate.contenders))
     values = {"strategies": ",".join(specs), "steps": certificate.steps}
     return params(certificate.config.to_json() | values)
+
+
+def timings_params(timings: Timings) -> dict[str, str]:
+    """Return what was timed, as MLflow's strings."""
+    names = " | ".join(each.name for each in timings.contenders)
+    return params(
+        {"contenders": names, "repeats": timings.repeats, "seconds": timings.plan.seconds}
+    )
 
 
 def epoch_metrics(point: EpochPoint) -> dict[str, float]:

@@ -237,6 +237,15 @@ class RunWriter:
         status: Status = "finished" if certified else "failed"
         return self._create_ended(names.CERTIFICATE_ROLE, name, params, status)
 
+    def create_timings(self, name: str, params: Mapping[str, str], *, finished: bool) -> str:
+        """Return the run of timings, made if there is none; KILLED if they were interrupted."""
+        status: Status = "finished" if finished else "interrupted"
+        run_id = self._create_ended(names.TIMINGS_ROLE, name, params, status)
+        # Cells are kept as they come: what was sent before may have been only some of them.
+        self._client.log_batch(run_id, tags=_tags({names.STATUS: status}))
+        self._client.set_terminated(run_id, names.mlflow_status(status))
+        return run_id
+
     def log_file(self, run_id: str, path: Path, artifact_path: str) -> None:
         """Send a file below `artifact_path`."""
         self._client.log_artifact(run_id, str(path), artifact_path)

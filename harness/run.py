@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,16 +25,16 @@ from harness.data import Data, load
 from harness.device_memory import forget_peak, peak_device_mib
 from harness.disturbance import Watcher
 from harness.draft import Draft, End, Identity
-from harness.engine import Engine, EpochResult, Objective
+from harness.engine import Engine
 from harness.engines import compiled_engine, open_devices
+from harness.epoch import images_per_epoch, train_epoch
 from harness.errors import BenchError, InterruptedRun, StoreError
 from harness.jit_choice import JitChoice
 from harness.machine import fingerprint, peak_rss_mib
 from harness.plain_words import in_words
 from harness.record import EpochPoint, Measure, RunRecord
-from harness.run_times import RunTimes
 from harness.scenes import Scenes
-from harness.schedule import Schedule, schedule
+from harness.schedule import schedule
 from harness.split_results import epoch_point, evaluate_split
 from harness.store import FULL, Store, cannot_write
 from harness.targets import Target
@@ -213,7 +213,7 @@ def _train(
     draft: Draft, shelf: Shelf, saved: Checkpoint | None, watcher: Watcher,
 ) -> None:  # fmt: skip
     """Train epoch by epoch; leave the weights of the last epoch, or of the best with patience."""
-    watch.begun(config.epochs, _images_per_epoch(data, engine.global_batch), engine.global_batch)
+    watch.begun(config.epochs, images_per_epoch(data, engine.global_batch), engine.global_batch)
     steps = data.n_train // engine.global_batch
     plan = schedule(config, global_batch=engine.global_batch, steps_per_epoch=steps)
     draft.measures["scaled_learning_rate"] = Measure(value=plan.scaled)
@@ -224,9 +224,13 @@ def _train(
     for epoch in range(1, config.epochs + 1):
         fresh = epoch > len(done)
         if fresh:
-            result = _train_epoch(epoch, config, plan, engine, data, watch, draft.times)
-            disturbed = watcher.between(result.spans[0].start_s, result.spans[-1].end_s)
+            result = train_epoch(
+                epoch, config, plan, engine, data,
+                on_images=functools.partial(watch.images, epoch),
+                make=functools.partial(draft.times.timed, data.train_scenes),
+            )  # fmt: skip
             draft.times.note(result.spans)
+            disturbed = watcher.between(result.spans[0].start_s, result.spans[-1].end_s)
             point = epoch_point(config, epoch, result, validation, engine, disturbed)
         else:
             point = done[epoch - 1]
@@ -285,38 +289,3 @@ def _resumed(
     if others:
         watch.say(f"It does so with {', '.join(others)}: numbers may round differently.")
     return saved
-
-
-def _train_epoch(
-    epoch: int, config: RunConfig, plan: Schedule, engine: Engine, data: Data, watch: Watch,
-    times: RunTimes,
-) -> EpochResult:  # fmt: skip
-    """Train on each example once."""
-    objective = Objective(
-        learning_rate=config.learning_rate,
-        class_weight=config.class_weight,
-        box_weight=config.box_weight,
-    )
-    steps = data.n_train // engine.global_batch
-    return engine.train(
-        _chunks(data, engine, times, epoch=epoch, seed=config.seed),
-        objective=objective,
-        rates=plan.rates((epoch - 1) * steps, steps),
-        on_images=functools.partial(watch.images, epoch),
-    )
-
-
-def _chunks(
-    data: Data, engine: Engine, times: RunTimes, *, epoch: int, seed: int
-) -> Iterator[Scenes]:
-    """Yield this process's scenes of one epoch in training order, cut into graph calls."""
-    order = data.train_order(epoch, seed)[: _images_per_epoch(data, engine.global_batch)]
-    order = engine.share(order)
-    size = engine.local_batch * engine.key.steps_per_call
-    for start in range(0, len(order), size):
-        yield times.timed(data.train_scenes, epoch, order[start : start + size])
-
-
-def _images_per_epoch(data: Data, global_batch: int) -> int:
-    """Return how many examples an epoch trains on: whole batches only, others each epoch."""
-    return data.n_train // global_batch * global_batch

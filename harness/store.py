@@ -9,6 +9,7 @@ Layout below the output folder (default `bench-runs`):
     sweeps/<name>/            sweep.json, journal.log, progress.json, lock; of a group group.json
     reports/<name>/           report.md and its pictures
     certificates/<name>.json  whether strategies train the same network
+    timings/<name>/timings.json  how fast contenders are; sent.json as for runs
 """
 
 from __future__ import annotations
@@ -61,6 +62,11 @@ class Store:
     def certificates(self) -> Path:
         """Return the folder of certificates, whether or not it exists."""
         return self.root / "certificates"
+
+    @property
+    def timings(self) -> Path:
+        """Return the folder of timings, whether or not it exists."""
+        return self.root / "timings"
 
     def check_writable(self) -> None:
         """Make the output folder and prove that files can be written there.

@@ -178,6 +178,10 @@ class Tracker:
         """
         return self._ask(lambda p: p.log_certificate(path))
 
+    def log_timings(self, path: Path) -> str:
+        """Send timings as artifact `timings/` of a run of their own, as `log_certificate` does."""
+        return self._ask(lambda p: p.log_timings(path))
+
     def sync(self) -> SyncResult:
         """Send all that is local and missing in the store, end what died; wait for it.
 

@@ -19,12 +19,13 @@ from harness.config import RunConfig
 from harness.errors import BenchError, StoreError, TrackingError
 from harness.mlflow_client import asking, one_at_a_time
 from harness.mlflow_group import GROUP_FILE, SWEEP_FILE, group_metrics, group_note, is_group
-from harness.mlflow_names import certificate_params
+from harness.mlflow_names import certificate_params, timings_params
 from harness.mlflow_runs import RunWriter
 from harness.mlflow_sweep import SweepRow, sweep_metrics, sweep_note, sweep_row
 from harness.record import EpochPoint, Role, RunRecord
 from harness.sent_notes import SENT_FILE, folders_holding, is_sent, read_object
 from harness.store import RECORD_FILE, Store, file_digest, write_atomically
+from harness.timings import TIMINGS_FILE, read_timings
 
 CLOSED_FILE = "closed.json"
 """Written into a sweep's folder when it ends, so that a later command can send the end."""
@@ -37,7 +38,7 @@ class SyncResult:
     """What a `sync` did.
 
     Attributes:
-        sent: runs, ends of sweeps and certificates that were sent.
+        sent: runs, ends of sweeps, certificates and timings that were sent.
         already: runs that the store had.
         buried: runs whose process had died, now ended as interrupted.
         failed: run id or folder -> why it could not be sent.
@@ -151,6 +152,17 @@ class Projection:
             self._note(_notes_of(path), run_id, file_digest(path))
         return run_id
 
+    def log_timings(self, path: Path) -> str:
+        """Send the file of timings to a run of its own; return its id."""
+        timings = read_timings(path)
+        with self._alone():
+            run_id = self._writer.create_timings(
+                timings.name, timings_params(timings), finished=timings.status == "finished"
+            )
+            self._writer.log_file(run_id, path, "timings")
+            self._note(path.parent, run_id, file_digest(path))
+        return run_id
+
     def sync(self) -> SyncResult:
         """Send everything local that the store lacks, and end the runs of dead processes.
 
@@ -178,9 +190,9 @@ class Projection:
         if not gave_up:
             try:
                 others, buried = self._settle(touched, keep=failed)
-                others += self._send_certificates(failed)
+                others += self._send_certificates(failed) + self._send_timings(failed)
             except TrackingError as error:
-                failed["sweeps and certificates"], gave_up = str(error), True
+                failed["sweeps, certificates and timings"], gave_up = str(error), True
         return SyncResult(
             sent=sent + others, already=already, buried=buried, failed=failed, gave_up=gave_up
         )
@@ -196,6 +208,19 @@ class Projection:
                 sent += 1
             except StoreError as error:
                 failed[path.stem] = str(error)
+        return sent
+
+    def _send_timings(self, failed: dict[str, str]) -> int:
+        """Send the timings that the store lacks; return how many. Some may be damaged."""
+        sent = 0
+        for path in sorted(self._store.timings.glob(f"*/{TIMINGS_FILE}")):
+            if self._is_sent(path.parent, file_digest(path)):
+                continue
+            try:
+                self.log_timings(path)
+                sent += 1
+            except StoreError as error:
+                failed[path.parent.name] = str(error)
         return sent
 
     def _settle(self, touched: Iterable[str], *, keep: Iterable[str]) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from harness.certificate import Certificate
 from harness.record import METRICS, DataIdentity
+from harness.timings import Timings
 from reports.appendix import appendix_lines
 from reports.budgets import difference
 from reports.certificates import certificate_lines
@@ -19,6 +20,7 @@ from reports.contenders import Contender
 from reports.evidence import IMAGE_MEASURES
 from reports.goals import Goal
 from reports.searches import Search
+from reports.speed_section import speed_lines
 from reports.statistics import Estimate
 from reports.summary import summary_lines, verdict_line
 from reports.wording import (
@@ -91,6 +93,7 @@ def render(
     gallery: Gallery,
     commands: Mapping[str, str] | None = None,
     certificates: Sequence[Certificate] = (),
+    timings: Sequence[Timings] = (),
     made_at: str | None = None,
 ) -> str:
     """Return the report as Markdown text.
@@ -101,6 +104,7 @@ def render(
         gallery: pictures, at paths relative to the report.
         commands: sweep name -> the command line that repeats the sweep.
         certificates: of strategies, for the networks in the comparison.
+        timings: of such networks.
         made_at: date for the last line; without it the text depends on the runs alone.
     """
     lines = [f"# {text(title)}", "", *summary_lines(comparison)]
@@ -114,6 +118,7 @@ def render(
         lines += _pictures(_at(gallery.searches, place))
     if gallery.networks:
         lines += ["## Networks", "", *_pictures(gallery.networks)]
+    lines += speed_lines(timings)
     lines += certificate_lines(certificates)
     lines += appendix_lines(comparison)
     if made_at is not None:

@@ -12,6 +12,7 @@ from harness.certificate import Certificate
 from harness.errors import StoreError
 from harness.record import RunRecord
 from harness.store import file_digest, write_atomically
+from harness.timings import Timings
 from reports.compare import Comparison, compare
 from reports.evidence import load
 from reports.goals import Goal
@@ -50,6 +51,7 @@ def publish(
     importances: Mapping[str, Mapping[str, float]] | None = None,
     commands: Mapping[str, str] | None = None,
     certificates: Sequence[Certificate] = (),
+    timings: Sequence[Timings] = (),
     made_at: str | None = None,
 ) -> PublishedReport:
     """Compare runs and write the report; an older report in the folder is replaced.
@@ -64,6 +66,7 @@ def publish(
         importances: sweep name -> field -> share of the first goal's variance that it explains.
         commands: sweep name -> the command line that repeats the sweep.
         certificates: of strategies; those of networks that no run trained are left out.
+        timings: of contenders; those without a network that a run trained are left out.
         made_at: date to write into the report; without it none is written.
 
     Raises:
@@ -79,6 +82,10 @@ def publish(
     words = render(
         comparison, title=title, gallery=gallery, commands=commands, made_at=made_at,
         certificates=[each for each in certificates if each.config.backbone in trained],
+        timings=[
+            each for each in timings
+            if trained & {contender.config.backbone for contender in each.contenders}
+        ],
     )  # fmt: skip
     contents = {REPORT_FILE: words.encode()} | contents
     _replace(folder, old, contents)

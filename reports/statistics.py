@@ -24,7 +24,9 @@ ask for at least 1,000)."""
 
 _CHUNK = 500  # resamples drawn at once: keeps the weights of 10,000 images below 50 MB
 
-Varied = Literal["seeds", "images", "epochs", "seeds and images"]
+Varied = Literal[
+    "seeds", "images", "epochs", "seeds and images", "processes", "rounds", "pairs"
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +37,7 @@ class Estimate:
         value: the mean; None if nothing was measured.
         low, high: ends of the interval at `level`; both None if there is none.
         varied: over what the interval looks; None without an interval.
-        n: how many seeds, images or epochs that was (the smaller number for two contenders).
+        n: how many of these that was (the smaller number for two contenders).
         method: the name of the interval, for the reader.
         absent: why the value, or the interval, is missing; None if both are there.
         level: confidence, in (0, 1).

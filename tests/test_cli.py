@@ -89,6 +89,12 @@ BAD = [
     (f"{SWEEP} --jit auto", 2, "A sweep needs `jit` on or off, got 'auto'"),
     (f"{SWEEP} --search jit=off,auto", 2, "A sweep needs `jit` on or off, got 'auto'"),
     ("describe readme-cnn --jit auto", 2, "it needs `jit` on or off, got 'auto'"),
+    ("throughput --backbone notebok-cnn", 2, "Did you mean 'notebook-cnn'?"),
+    ("throughput --repeats 1", 2, "an interval over processes needs two, got 1."),
+    ("throughput --contender patch-s", 2, "must read NAME=VALUE,NAME=VALUE, got 'patch-s'"),
+    ("throughput --jit auto", 2, "To compare the two: --contender jit=off --contender jit=on."),
+    ("throughput --dataset mnist --data-dir nothere", 1, "does not exist"),
+    ("throughput --dataset digits --out file", 1, "The output folder must be writable"),
     ("swep", 2, "Did you mean 'sweep'?"),
     (f"{RUN} --epoch 3", 2, "'--epochs'"),
     ("list colours", 2, "colours"),
@@ -325,7 +331,9 @@ def test_help_explains_every_option_within_80_columns(path: str, command: click.
     assert max(len(line) for line in text.splitlines()) <= 80
 
 
-@pytest.mark.parametrize("command", [cli.run, cli.sweep, cli.describe], ids=lambda c: c.name)
+@pytest.mark.parametrize(
+    "command", [cli.run, cli.sweep, cli.throughput, cli.describe], ids=lambda c: c.name
+)
 def test_options_stand_under_headings(command: click.Command) -> None:
     text = command.get_help(click.Context(command, info_name="bench", **cli.CONTEXT))
     heading, places = "", {}
@@ -338,7 +346,10 @@ def test_options_stand_under_headings(command: click.Command) -> None:
     assert places["--head"] == "Model"
     assert places["--strategy"] == "Hardware"
     assert places["--out"] == "Places"
-    own = {"run": "--repeats", "sweep": "--trials", "describe": "--layers"}[str(command.name)]
+    own = {
+        "run": "--repeats", "sweep": "--trials", "throughput": "--seconds",
+        "describe": "--layers",
+    }[str(command.name)]  # fmt: skip
     assert places[own] == "Options"
 
 

@@ -23,7 +23,7 @@ HALLS = {"harness.sweep_display", "harness.group_display"}
 
 VALUES = {
     "harness.errors", "harness.cause", "harness.config", "harness.metrics", "harness.record",
-    "harness.store", "harness.certificate",
+    "harness.store", "harness.certificate", "harness.cell", "harness.timings",
 }  # fmt: skip
 WITH_NUMPY = {"harness.predictions", "harness.boxes", "harness.evaluate"}
 ALLOWED = {

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from certified import certificate, contender, quantity
+from timed import timings
 from tracked import CONFIG, MANIFEST, final, new_store, point, record, trial
 
 from harness import mlflow_names as names
@@ -25,6 +26,7 @@ from harness.mlflow_client import open_client
 from harness.record import Measure, RunRecord
 from harness.sent_notes import SENT_FILE
 from harness.store import Store
+from harness.timings import TIMINGS_FILE
 from harness.track import Tracker
 
 if TYPE_CHECKING:  # importing MLflow is left to `harness.mlflow_client`: its settings come first
@@ -402,6 +404,27 @@ def test_sync_sends_certificates_and_only_once(store: Store, tracker: Tracker) -
     for name in ("good", "bad"):
         sent = artifacts_of(runs[f"certificate:{name}"]) / "certificate" / f"{name}.json"
         assert sent.read_text() == (store.certificates / f"{name}.json").read_text()
+
+
+def test_sync_sends_timings_again_once_there_are_more_cells(
+    store: Store, tracker: Tracker
+) -> None:
+    for name in ("mine", "broken"):
+        (store.timings / name).mkdir(parents=True)
+    path = store.timings / "mine" / TIMINGS_FILE
+    (store.timings / "broken" / TIMINGS_FILE).write_text("[]")
+    made = timings(name="mine")
+    path.write_text(timings(name="mine", status="interrupted", cells=made.cells[:1]).dumps())
+    first, again = tracker.sync(), tracker.sync()
+    assert (first.sent, again.sent) == (1, 0)
+    assert runs_of(store)["timings:mine"].info.status == "KILLED"
+    path.write_text(made.dumps())
+    assert tracker.sync().sent == 1
+    run = runs_of(store)["timings:mine"]
+    assert run.info.status == "FINISHED"
+    assert run.data.params["contenders"] == "notebook-cnn | patch-s"
+    assert (artifacts_of(run) / "timings" / TIMINGS_FILE).read_text() == made.dumps()
+    assert set(again.failed) == {"broken"}
 
 
 KILLED = """

@@ -1,0 +1,58 @@
+"""A compiled forward pass for batches of one size, to be timed; as `Engine.predict` does it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from harness.engine import Engine
+from harness.errors import UsageError
+from harness.train_step import predict_function
+
+
+class Inference:
+    """Predicts global batches of one size, with the weights that an engine has at the time.
+
+    `Engine.predict` knows the training batch only: a single image would cost it a whole batch.
+
+    Args:
+        engine: whose network predicts.
+        batch: images of a call, over all replicas.
+
+    Raises:
+        UsageError: the replicas cannot share the batch.
+    """
+
+    def __init__(self, engine: Engine, batch: int) -> None:
+        layout = engine.layout
+        if batch % layout.replicas:
+            raise UsageError(
+                f"a batch of {batch} cannot be shared evenly by {layout.replicas} replicas"
+            )
+        self.batch = batch
+        self._layout = layout
+        self._call = predict_function(engine)
+
+    def __call__(self, images: NDArray[np.uint8]) -> tuple[NDArray[Any], ...]:
+        """Return probabilities `[batch, classes]` and boxes `[batch, 4]`, once they are here.
+
+        Args:
+            images: uint8 `[batch, height, width]`, on this machine.
+        """
+        return tuple(part.numpy() for part in self._call(self._spread(images)))
+
+    def _spread(self, images: NDArray[np.uint8]) -> Any:
+        places = self._layout.feeds
+        parts = iter(zip(np.split(images, len(places)), places, strict=True))
+
+        def next_part(_context: Any) -> Any:
+            part, place = next(parts)
+            with tf.device(place):
+                return tf.constant(part)
+
+        if len(places) == 1:
+            return next_part(None)
+        return self._layout.strategy.experimental_distribute_values_from_function(next_part)
