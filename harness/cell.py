@@ -107,8 +107,7 @@ def _parsed(values: Mapping[str, Any]) -> dict[str, Any]:
     if values["data"]:
         parsed["data"] = DataIdentity(**values["data"])
     if values["machine"]:
-        machine = dict(values["machine"])
-        parsed["machine"] = Machine(**machine | {"devices": tuple(machine["devices"])})
+        parsed["machine"] = Machine.from_json(values["machine"])
     if values["peak_gflops"]:
         parsed["peak_gflops"] = measure_from(values["peak_gflops"])
     parsed["measures"] = {n: measure_from(each) for n, each in values["measures"].items()}

@@ -204,8 +204,7 @@ def finite(value: float) -> float | None:
 def _parsed(values: Mapping[str, Any]) -> dict[str, Any]:
     """Turn the nested plain values back into the classes they came from."""
     parsed = {name: value for name, value in values.items() if name != "certified"}
-    machine = dict(values["machine"])
-    parsed["machine"] = Machine(**machine | {"devices": tuple(machine["devices"])})
+    parsed["machine"] = Machine.from_json(values["machine"])
     parsed["config"] = RunConfig.from_json(values["config"])
     parsed["data"] = DataIdentity(**values["data"])
     parsed["silenced"] = tuple(values["silenced"])

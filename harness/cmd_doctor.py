@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,9 +68,15 @@ def _machine() -> Rows:
     here = machine.fingerprint(strategy="", replicas=0, devices=(), threads=0)
     yield "system", here.system, ""
     yield "processor", f"{here.cpu_model}, {here.cpu_cores} cores for this process", ""
+    governor = here.governor or "not told by this system"
+    yield "clock governor", governor, ""
     yield "memory", f"{here.memory_gib:g} GiB for this process", ""
+    gpus = ", ".join(f"{n} x {name}" for name, n in Counter(here.gpus).items())
+    yield "GPUs", f"{gpus}, driver {here.driver}" if gpus else "none that nvidia-smi knows", ""
     packages = ", ".join(f"{name} {version}" for name, version in here.packages.items())
     yield "versions", f"Python {here.python}, {packages}", ""
+    settings = ", ".join(f"{name}={value}" for name, value in here.thread_settings.items())
+    yield "thread settings", settings or "no environment variable sets any", ""
     if here.git_commit:
         yield "source", f"commit {here.git_commit[:12]}{', changed' if here.git_dirty else ''}", ""
 

@@ -5,6 +5,7 @@ Linux and macOS. What cannot be found out is said to be unknown or left out, nev
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.metadata
 import math
@@ -16,11 +17,20 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-from harness.record import Machine
+from harness.record import TENSORFLOW_THREADS, Machine
 
 PACKAGES = ("locbench", "tensorflow", "keras", "numpy", "mlflow", "optuna")
 """Distributions whose version can change a result or a record."""
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS", "OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY", "KMP_AFFINITY",
+    "KMP_BLOCKTIME", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS", "TF_ENABLE_ONEDNN_OPTS", "TF_GPU_THREAD_MODE",
+    "TF_GPU_THREAD_COUNT", "TF_XLA_FLAGS", "XLA_FLAGS", "CUDA_VISIBLE_DEVICES",
+)  # fmt: skip
+"""Environment variables by which OpenMP, MKL, XLA and TensorFlow choose threads and kernels."""
 
 COMMAND_TIMEOUT_S = 10
 """No fingerprint is worth waiting for a hanging network file system."""
@@ -39,6 +49,7 @@ def fingerprint(
         workers: processes that train one model together.
     """
     commit, dirty = git_state(Path(__file__).parent)
+    gpus, driver = nvidia_gpus()
     return Machine(
         host_digest=host_digest(),
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
@@ -54,6 +65,10 @@ def fingerprint(
         workers=workers,
         git_commit=commit,
         git_dirty=dirty,
+        governor=governor(),
+        gpus=gpus,
+        driver=driver,
+        thread_settings=thread_settings(),
     )
 
 
@@ -83,6 +98,42 @@ def cpu_cores() -> int:
         cores = os.cpu_count() or 1
     quota = _cpu_quota(_read(Path("/sys/fs/cgroup/cpu.max")))
     return cores if quota is None else max(1, min(cores, math.ceil(quota)))
+
+
+def governor(cpus: Path = Path("/sys/devices/system/cpu")) -> str | None:
+    """Return what sets the clock of the cores, such as "performance"; None if nothing tells."""
+    found = {
+        text.strip()
+        for path in cpus.glob("cpu[0-9]*/cpufreq/scaling_governor")
+        if (text := _read(path))
+    }
+    return ", ".join(sorted(found)) or None
+
+
+@functools.cache  # it takes up to a second, and a worker asks for each of its trials
+def nvidia_gpus() -> tuple[tuple[str, ...], str | None]:
+    """Return the names of all GPUs that NVIDIA's driver knows, and its version; else none."""
+    told = _output("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader")
+    rows = [line.rpartition(", ") for line in (told or "").splitlines()]
+    names = tuple(name.strip() for name, comma, _ in rows if comma)
+    return names, rows[0][2].strip() if names else None
+
+
+def thread_settings() -> dict[str, str]:
+    """Return what decides how libraries use threads, see `harness.record.Machine`.
+
+    TensorFlow's own threads are told if it is loaded; 0 stands for its default.
+    """
+    found = {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ}
+    tensorflow: Any = sys.modules.get("tensorflow")
+    if tensorflow is not None:
+        threading = tensorflow.config.threading
+        counts = (
+            threading.get_intra_op_parallelism_threads(),
+            threading.get_inter_op_parallelism_threads(),
+        )
+        found |= dict(zip(TENSORFLOW_THREADS, map(str, counts), strict=True))
+    return found
 
 
 def memory_gib() -> float:

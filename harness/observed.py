@@ -84,7 +84,6 @@ def _parsed(arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
     values: dict[str, Any] = json.loads(str(arrays.pop("plain")))
     if "noise" in values:
         values["noise"] = Noise(losses=arrays.pop("noise"), **values["noise"])
-    machine = values["machine"]
     return (
         {"noise": None}
         | values
@@ -99,6 +98,6 @@ def _parsed(arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
             "train_s": tuple(values["train_s"]),
             "silenced": tuple(values["silenced"]),
             "data": DataIdentity(**values["data"]),
-            "machine": Machine(**machine | {"devices": tuple(machine["devices"])}),
+            "machine": Machine.from_json(values["machine"]),
         }
     )

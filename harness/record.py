@@ -105,7 +105,16 @@ class Machine:
     """Where it ran. `devices`, `strategy` and `jit` are what was used, not what was asked for.
 
     `replicas` are those of all `workers`, `devices` those of the one that wrote the record. `jit`
-    is None in older records and in runs that ended before their step was compiled.
+    is None in older records and in runs that ended before their step was compiled. What follows
+    it older records do not tell either.
+
+    Attributes:
+        governor: that sets the clock of the cores, such as "performance"; None if the system does
+            not tell.
+        gpus: NVIDIA's names of all GPUs of the machine, used or not.
+        driver: of these GPUs.
+        thread_settings: environment variables by which libraries lay out their threads, as far as
+            they are set, and the threads of TensorFlow, by the names in `TENSORFLOW_THREADS`.
     """
 
     host_digest: str
@@ -123,6 +132,41 @@ class Machine:
     git_commit: str | None = None
     git_dirty: bool | None = None
     jit: Literal["off", "on"] | None = None
+    governor: str | None = None
+    gpus: tuple[str, ...] = ()
+    driver: str | None = None
+    thread_settings: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Machine:
+        """Build it from plain values; what an older record lacks gets its default."""
+        lists = {name: tuple(values.get(name, ())) for name in ("devices", "gpus")}
+        return cls(**{**values, **lists})
+
+
+TENSORFLOW_THREADS = ("intra_op", "inter_op")
+
+
+def timing_key(machine: Machine, *, source: bool = True) -> tuple[object, ...]:
+    """Return what two timings must share to be ranked together.
+
+    Strategy, devices and threads of TensorFlow are left out: they are what one may want to
+    compare.
+
+    Args:
+        machine: where something was timed.
+        source: whether the commit of bench counts too. What is known of the machine itself, such
+            as how much it wavers, may outlive a commit.
+    """
+    settings = (
+        item for item in machine.thread_settings.items() if item[0] not in TENSORFLOW_THREADS
+    )
+    return (
+        machine.host_digest, machine.system, machine.python, machine.cpu_model,
+        machine.cpu_cores, round(machine.memory_gib), machine.governor, machine.gpus,
+        machine.driver, tuple(sorted(machine.packages.items())), tuple(sorted(settings)),
+        (machine.git_commit, machine.git_dirty) if source else None,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,8 +300,7 @@ def _parsed(values: Mapping[str, Any]) -> dict[str, Any]:
     if values.get("data"):
         parsed["data"] = DataIdentity(**values["data"])
     if values.get("machine"):
-        machine = dict(values["machine"])
-        parsed["machine"] = Machine(**machine | {"devices": tuple(machine["devices"])})
+        parsed["machine"] = Machine.from_json(values["machine"])
     if values.get("model"):
         parsed["model"] = _model(values["model"])
     parsed["history"] = tuple(map(EpochPoint.from_json, values["history"]))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
-from harness.record import METRICS
-from reports.compare import Comparison, RunLine, data_values
+from harness.record import METRICS, TENSORFLOW_THREADS, Machine
+from reports.compare import Comparison, RunLine, commit_words, data_values
 from reports.evidence import IMAGE_MEASURES
 from reports.wording import code, count, number, table, text
 
@@ -59,17 +60,49 @@ def _data_and_machines(comparison: Comparison) -> list[str]:
         head = ["data", "digest (train, validation)", "digest (test)", "data seed",
                 "train / validation / test images", "images"]  # fmt: skip
         lines += table(head, rows)
-    machines = [
+    if not comparison.machines:
+        return [*lines, "No run says on which machine it ran.", ""]
+    return lines + _machines(comparison.machines)
+
+
+def _machines(machines: Sequence[tuple[str, Machine]]) -> list[str]:
+    """Return a table of all that decides whether timings are compared, as far as it is known."""
+    rows = [
         [label, f"{text(m.cpu_model)}, {count(m.cpu_cores, 'core')}, {m.memory_gib:.0f} GiB",
          text(m.system), f"{text(m.strategy)} on {text(', '.join(m.devices))}",
          text(", ".join(f"{k} {v}" for k, v in sorted(m.packages.items()))),
          f"{text(m.python)}", code(m.host_digest)]
-        for label, m in comparison.machines
+        for label, m in machines
     ]  # fmt: skip
-    if not machines:
-        return [*lines, "No run says on which machine it ran.", ""]
     head = ["machine", "processor", "system", "strategy (first run)", "packages", "Python", "host"]
-    return lines + table(head, machines)
+    more = {
+        "GPUs": [_gpus(m) for _, m in machines],
+        "governor": [text(m.governor or "") for _, m in machines],
+        "settings": [_settings(m) for _, m in machines],
+    }
+    commits = [commit_words(m) for _, m in machines]
+    if len(set(commits)) > 1:  # it may be all that sets them apart
+        more["commit"] = [code(commit) if commit else "unknown" for commit in commits]
+    told = {title: cells for title, cells in more.items() if any(cells)}
+    columns = zip(*told.values(), strict=True) if told else [()] * len(rows)
+    rows = [[*row, *cells] for row, cells in zip(rows, columns, strict=True)]
+    return table([*head, *told], rows)
+
+
+def _gpus(machine: Machine) -> str:
+    found = ", ".join(f"{n} x {name}" for name, n in Counter(machine.gpus).items())
+    return text(f"{found}, driver {machine.driver}") if found else ""
+
+
+def _settings(machine: Machine) -> str:
+    """Return the environment variables; TensorFlow's threads may differ from run to run."""
+    return text(
+        ", ".join(
+            f"{name}={value}"
+            for name, value in sorted(machine.thread_settings.items())
+            if name not in TENSORFLOW_THREADS
+        )
+    )
 
 
 def _not_ranked(runs: Sequence[RunLine]) -> list[str]:

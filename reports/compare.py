@@ -11,9 +11,9 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.errors import UsageError
-from harness.record import DataIdentity, Machine, Role, RunRecord, Status
+from harness.record import DataIdentity, Machine, Role, RunRecord, Status, timing_key
 from reports.budgets import Budget, budget_of
-from reports.contenders import Contender, label_machines, machine_key, rank_contenders
+from reports.contenders import Contender, label_machines, rank_contenders
 from reports.evidence import Evidence
 from reports.goals import SCORE, Goal
 from reports.searches import Search, summarise_searches
@@ -274,8 +274,8 @@ def _line(
         backbone=record.config.backbone,
         seed=record.config.seed,
         status=record.status,
-        machine="" if machine is None else labels[machine_key(machine)][0],
-        git=_git(machine),
+        machine="" if machine is None else labels[timing_key(machine)][0],
+        git=commit_words(machine),
         started_at=record.started_at,
         duration_s=record.duration_s,
         score=record.value("test_score"),
@@ -284,7 +284,8 @@ def _line(
     )
 
 
-def _git(machine: Machine | None) -> str:
+def commit_words(machine: Machine | None) -> str:
+    """Return the commit that ran there, marked if files differ from it; empty if not known."""
     if machine is None or machine.git_commit is None:
         return ""
     return machine.git_commit[:10] + ("+changes" if machine.git_dirty else "")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.config import RunConfig, knobs
-from harness.record import Machine
+from harness.record import Machine, timing_key
 from reports.budgets import Budget
 from reports.commands import repeat_command
 from reports.evidence import IMAGE_MEASURES, Evidence
@@ -52,24 +52,13 @@ class Contender:
     place: int | None = None
 
 
-def machine_key(machine: Machine) -> tuple[object, ...]:
-    """Return what two runs must share for their timings to be compared.
-
-    Strategy, devices and threads are left out: they are what one may want to compare.
-    """
-    return (
-        machine.host_digest, machine.system, machine.python, machine.cpu_model,
-        machine.cpu_cores, round(machine.memory_gib), tuple(sorted(machine.packages.items())),
-    )  # fmt: skip
-
-
 def label_machines(evidence: Iterable[Evidence]) -> dict[tuple[object, ...], tuple[str, Machine]]:
-    """Return machine key -> (label such as "M1", machine), in the order of first use."""
+    """Return timing key -> (label such as "M1", machine), in the order of first use."""
     found: dict[tuple[object, ...], tuple[str, Machine]] = {}
     for item in evidence:
         if item.record.machine is not None:
             label = f"M{len(found) + 1}"
-            found.setdefault(machine_key(item.record.machine), (label, item.record.machine))
+            found.setdefault(timing_key(item.record.machine), (label, item.record.machine))
     return found
 
 
@@ -145,7 +134,7 @@ def _contender(
     labels: Mapping[tuple[object, ...], tuple[str, Machine]],
 ) -> Contender:
     records = [item.record for item in group]
-    used = tuple(labels[machine_key(r.machine)][0] for r in records if r.machine is not None)
+    used = tuple(labels[timing_key(r.machine)][0] for r in records if r.machine is not None)
     sizes = {r.model.parameters for r in records if r.model is not None}
     costs = {r.value("mflops") for r in records} - {None}
     return Contender(
@@ -189,7 +178,7 @@ def _throughput(group: Sequence[Evidence], *, machines: int) -> Estimate:
         reasons = sorted({m.reason for m in measures if m is not None and m.reason})
         return Estimate(absent=reasons[0] if reasons else "no run measured it")
     if machines > 1:
-        return Estimate(absent="its runs were timed on different machines")
+        return Estimate(absent="its runs were timed on machines or settings that differ")
     if len({item.record.machine.jit for item in group if item.record.machine is not None}) > 1:
         return Estimate(absent="`--jit auto` compiled only some of its runs")
     bounds = (0.0, float("inf"))

@@ -38,8 +38,8 @@ from reports.wording import (
 
 _BEST_TRIALS = 5
 _OTHER_MACHINES = (
-    "The rows were timed on different machines (mark behind images/s): those speeds are not "
-    "compared with each other."
+    "The rows were timed on different machines, or with other versions or settings (mark behind "
+    "images/s): those speeds are not compared with each other."
 )
 _DATA_FIELDS = (
     "source", "content of the training pool", "content of the test split",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,8 @@ def test_a_new_machine_gets_a_page_and_nothing_is_made(
     assert "cpu          usable: cpu:0 (as asked for)" in said
     assert "multiworker  not here: `multiworker` must be told" in said
     assert "it would be downloaded" in said
+    for fact in ("clock governor", "GPUs", "thread settings"):
+        assert re.search(rf"^  {fact} +\S", said, re.M)
     assert said.endswith("bench can work here\n")
     assert not (home / "bench-runs").exists()
 

@@ -181,7 +181,7 @@ def test_timings_of_different_machines_are_marked_not_averaged(tmp_path: Path) -
     row = mixed.tables[0].contenders[0]
     assert row.machines == ("M1", "M2")
     assert row.images_per_s.value is None
-    assert row.images_per_s.absent == "its runs were timed on different machines"
+    assert row.images_per_s.absent == "its runs were timed on machines or settings that differ"
 
 
 def test_runs_that_auto_compiled_differently_are_not_timed_together(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,62 @@ def test_fingerprint_says_what_was_used_and_where() -> None:
     assert 1 <= found.cpu_cores <= (os.cpu_count() or 1)
     assert 0.1 < found.memory_gib < 100_000
     assert machine.fingerprint(strategy="cpu", replicas=1, devices=("cpu:0",), threads=2) == found
+
+
+def test_the_governor_is_that_of_all_cores(tmp_path: Path) -> None:
+    assert machine.governor(tmp_path) is None
+    for core, name in enumerate(["performance", "performance", "powersave"]):
+        folder = tmp_path / f"cpu{core}" / "cpufreq"
+        folder.mkdir(parents=True)
+        (folder / "scaling_governor").write_text(f"{name}\n")
+        assert machine.governor(tmp_path) == "performance" + ", powersave" * (core == 2)
+
+
+@pytest.fixture
+def nvidia(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """What runs as `nvidia-smi`; it is asked anew in the test and after it."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    machine.nvidia_gpus.cache_clear()
+    yield tmp_path / "nvidia-smi"
+    machine.nvidia_gpus.cache_clear()
+
+
+def test_gpus_and_driver_are_those_of_nvidia_smi(nvidia: Path) -> None:
+    # The second name has a comma, to be sure.
+    rows = "NVIDIA H100 80GB HBM3, 550.54.15\nNVIDIA A2, PCIe, 550.54.15"
+    nvidia.write_text(f"#!/bin/sh\n[ $# = 2 ] && echo '{rows}'\n")
+    nvidia.chmod(0o755)
+    assert machine.nvidia_gpus() == (("NVIDIA H100 80GB HBM3", "NVIDIA A2, PCIe"), "550.54.15")
+    nvidia.unlink()
+    assert machine.nvidia_gpus()[1] == "550.54.15", "asked once in a process"
+
+
+@pytest.mark.parametrize("script", [None, "echo No devices were found", "echo a, 1; exit 9"])
+def test_without_a_driver_that_answers_there_are_no_gpus(script: str | None, nvidia: Path) -> None:
+    if script:
+        nvidia.write_text(f"#!/bin/sh\n{script}\n")
+        nvidia.chmod(0o755)
+    assert machine.nvidia_gpus() == ((), None)
+
+
+def test_thread_settings_are_those_that_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in machine.THREAD_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
+    assert machine.thread_settings() == {}
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert machine.thread_settings() == {"OMP_NUM_THREADS": "2"}
+
+
+def test_thread_settings_tell_the_threads_of_tensorflow_once_it_is_loaded() -> None:
+    code = """
+import tensorflow as tf
+tf.config.threading.set_intra_op_parallelism_threads(3)
+from harness.machine import thread_settings
+print({name: thread_settings()[name] for name in ("intra_op", "inter_op")})
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == "{'intra_op': '3', 'inter_op': '0'}\n"
 
 
 def test_a_package_that_is_not_installed_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

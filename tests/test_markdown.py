@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from records import DATA, MACHINE, fabricate, fabricate_sweep
@@ -140,8 +141,15 @@ def test_table_lines() -> None:
     ]  # fmt: skip
 
 
-def test_speeds_of_different_machines_are_marked(tmp_path: Path) -> None:
-    laptop = dataclasses.replace(MACHINE, host_digest="beef")
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"host_digest": "beef"}, {"governor": "powersave"}, {"gpus": ("NVIDIA A2",)},
+        {"thread_settings": {"OMP_NUM_THREADS": "1"}}, {"git_commit": "beef" * 10},
+    ],
+)  # fmt: skip
+def test_speeds_of_other_fingerprints_are_marked(tmp_path: Path, changes: dict[str, Any]) -> None:
+    laptop = dataclasses.replace(MACHINE, **changes)
     runs = [
         fabricate(tmp_path, name, config=RunConfig(backbone=name, dataset="mnist"),
                   machine=machine, minute=minute)
@@ -151,3 +159,21 @@ def test_speeds_of_different_machines_are_marked(tmp_path: Path) -> None:
     assert "those speeds are not compared with each other" in report
     rows = [line for line in report.splitlines() if re.match(r"\| \d \|.*<br>", line)]
     assert sorted(re.findall(r"<br>on (M\d)", "".join(rows))) == ["M1", "M2"]
+    first, second = (
+        {line for line in report.splitlines() if line.startswith(f"| {label} |")}.pop()
+        for label in ("M1", "M2")
+    )
+    assert first.removeprefix("| M1") != second.removeprefix("| M2"), (
+        "the report says what differs"
+    )
+
+
+def test_the_table_of_machines_has_what_is_known(tmp_path: Path) -> None:
+    server = dataclasses.replace(
+        MACHINE, governor="performance", gpus=("NVIDIA A2", "NVIDIA A2"), driver="550.54",
+        thread_settings={"OMP_NUM_THREADS": "1", "intra_op": "8"},
+    )  # fmt: skip
+    run = fabricate(tmp_path, "a", config=RunConfig(dataset="mnist"), machine=server)
+    report = render(compare([load(*run)]), title="T", gallery=Gallery())
+    assert "| Python | host | GPUs | governor | settings |" in report
+    assert "| 2 x NVIDIA A2, driver 550.54 | performance | OMP\\_NUM\\_THREADS=1 |" in report

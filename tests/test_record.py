@@ -26,9 +26,17 @@ from harness.record import (
     Measure,
     ModelFacts,
     RunRecord,
+    timing_key,
 )
 
 GOLDEN = Path(__file__).parent / "golden" / "record.v1.json"
+
+MACHINE = Machine(
+    host_digest="0123456789ab", system="Linux 6.1 x86_64", python="3.11.7",
+    cpu_model="Some CPU", cpu_cores=2, memory_gib=23.5,
+    packages={"keras": "3.15.1", "tensorflow": "2.21.0"}, strategy="cpu", replicas=1,
+    devices=("cpu:0",), threads=0, git_commit="0123456789" * 4, git_dirty=True,
+)  # fmt: skip
 
 RECORD = RunRecord(
     run_id="20260102-030405-0123456789abcdef",
@@ -43,12 +51,7 @@ RECORD = RunRecord(
         source="digits", digest="0123456789abcdef", data_seed=0, image_px=75, classes=10,
         n_train=1200, n_validation=200, n_test=397, test_digest="fedcba9876543210",
     ),
-    machine=Machine(
-        host_digest="0123456789ab", system="Linux 6.1 x86_64", python="3.11.7",
-        cpu_model="Some CPU", cpu_cores=2, memory_gib=23.5,
-        packages={"keras": "3.15.1", "tensorflow": "2.21.0"}, strategy="cpu", replicas=1,
-        devices=("cpu:0",), threads=0, git_commit="0123456789" * 4, git_dirty=True,
-    ),
+    machine=MACHINE,
     model=ModelFacts(
         parameters=1290, backbone_parameters=0,
         layers=(
@@ -112,6 +115,53 @@ def assert_contains(whole: Any, part: Any) -> None:
             assert_contains(one, other)
     else:
         assert whole == part
+
+
+HERE = dataclasses.replace(
+    MACHINE, governor="performance", gpus=("NVIDIA H100 80GB HBM3",) * 2, driver="550.54",
+    thread_settings={"OMP_NUM_THREADS": "2", "intra_op": "2", "inter_op": "2"},
+)  # fmt: skip
+
+
+def test_a_machine_comes_back_from_json_equal_and_with_an_equal_timing_key() -> None:
+    again = Machine.from_json(json.loads(json.dumps(dataclasses.asdict(HERE))))
+    assert again == HERE
+    assert hash(timing_key(again)) == hash(timing_key(HERE))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"host_digest": "beef"}, {"cpu_model": "Other CPU"}, {"cpu_cores": 4},
+        {"memory_gib": 31.5}, {"governor": "powersave"}, {"governor": None}, {"gpus": ()},
+        {"driver": "560.10"}, {"python": "3.12.3"}, {"system": "Linux 6.8 x86_64"},
+        {"packages": {"keras": "3.15.1", "tensorflow": "2.22.0"}},
+        {"thread_settings": {"OMP_NUM_THREADS": "1", "intra_op": "2", "inter_op": "2"}},
+        {"git_commit": "ab" * 20}, {"git_dirty": False},
+    ],
+)  # fmt: skip
+def test_timings_of_another_fingerprint_are_not_ranked_together(changes: dict[str, Any]) -> None:
+    assert timing_key(dataclasses.replace(HERE, **changes)) != timing_key(HERE)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"strategy": "mirrored", "replicas": 2, "devices": ("cpu:0", "cpu:1")}, {"threads": 1},
+        {"jit": "on"}, {"memory_gib": 23.6}, {"workers": 2},
+        {"thread_settings": {"inter_op": "1", "OMP_NUM_THREADS": "2", "intra_op": "1"}},
+    ],
+)  # fmt: skip
+def test_what_one_may_want_to_compare_is_not_in_the_timing_key(changes: dict[str, Any]) -> None:
+    assert timing_key(dataclasses.replace(HERE, **changes)) == timing_key(HERE)
+
+
+def test_what_is_known_of_the_machine_alone_outlives_a_commit() -> None:
+    later = dataclasses.replace(HERE, git_commit="ab" * 20, git_dirty=False)
+    assert timing_key(later, source=False) == timing_key(HERE, source=False)
+    assert timing_key(dataclasses.replace(later, governor=None), source=False) != timing_key(
+        HERE, source=False
+    )
 
 
 def test_value() -> None:
