@@ -42,7 +42,12 @@ class End:
 
 @dataclass(slots=True, kw_only=True)
 class Draft:
-    """What is known so far of a run that has not ended."""
+    """What is known so far of a run that has not ended.
+
+    Attributes:
+        times: of what history does not tell.
+        unwatched: why nobody knows what else the machine did; None if it was watched.
+    """
 
     config: RunConfig
     identity: Identity
@@ -50,6 +55,7 @@ class Draft:
     start_s: float
     targets: tuple[Target, ...] = ()
     times: RunTimes = field(default_factory=RunTimes)
+    unwatched: str | None = None
     machine: Machine | None = None
     model: ModelFacts | None = None
     data: Data | None = None
@@ -81,34 +87,35 @@ class Draft:
             machine=self.machine,
             model=self.model,
             history=tuple(self.history),
-            measures=dict(self.measures),
+            measures=self.measures | self._times(),
             files=dict(self.files),
             resumed_after=self.resumed_after,
             cause=end.cause,
             targets=tuple(map(str, self.targets)),
         )
 
-    def note_speed(self) -> None:
-        """Set what the epochs so far say of speed, and of the way to the targets.
+    def _times(self) -> dict[str, Measure]:
+        """Return what the epochs so far say of speed, and of the way to the targets.
 
         Throughput is total images over total time, with a sample for each epoch.
         """
-        images = sum(point.images for point in self.history)
-        seconds = sum(point.train_s for point in self.history)
-        self.measures["images_per_s"] = Measure(
-            value=images / seconds,
-            samples=tuple(point.images / point.train_s for point in self.history),
-        )
-        self.measures |= self.times.measures()
+        history = self.history
+        if not history:
+            return {}
+        images, seconds = sum(p.images for p in history), sum(p.train_s for p in history)
+        disturbed = float(sum(bool(point.disturbed) for point in history))
+        measures = {
+            "images_per_s": Measure(
+                value=images / seconds, samples=tuple(p.images / p.train_s for p in history)
+            ),
+            **self.times.measures(),
+            "disturbed_epochs": Measure(reason=self.unwatched)
+            if self.unwatched
+            else Measure(value=disturbed),
+        }
         if self.targets:
-            self.measures["time_to_target_s"] = time_to_target(self.history, self.targets)
-
-    def note_disturbance(self, unknown: str | None) -> None:
-        """Count the disturbed epochs so far, or say why nothing is known of them."""
-        hit = sum(bool(point.disturbed) for point in self.history)
-        self.measures["disturbed_epochs"] = (
-            Measure(value=float(hit)) if unknown is None else Measure(reason=unknown)
-        )
+            measures["time_to_target_s"] = time_to_target(history, self.targets)
+        return measures
 
     def continues(self, saved: Checkpoint) -> None:
         """Take over what an earlier attempt measured, but for its epochs."""

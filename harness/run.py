@@ -200,6 +200,7 @@ def _chapters(
     engine.reset(config.seed)
     validation = data.validation()
     with Watcher() as watcher:
+        draft.unwatched = watcher.reason
         _train(config, engine, data, validation, watch, draft, shelf, saved, watcher)
     evaluate_split("validation", validation, config, engine, folder, draft)
     if config.evaluate_test:
@@ -235,8 +236,6 @@ def _train(
         else:
             point = done[epoch - 1]
         draft.history.append(point)
-        draft.note_speed()
-        draft.note_disturbance(watcher.reason)
         if config.precision == "mixed_float16" and epoch >= len(done):
             skipped = epoch * steps - engine.updates
             draft.measures["skipped_steps"] = Measure(value=float(skipped))

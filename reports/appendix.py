@@ -139,8 +139,9 @@ def _runs(runs: Sequence[RunLine]) -> list[str]:
 
 
 def _disturbed(runs: Sequence[RunLine]) -> list[str]:
-    """List the runs whose timing something else on the machine disturbed; nothing if none was."""
-    rows = [[code(r.run_id), _what(r), text(r.disturbed)] for r in runs if r.disturbed]
+    """List what disturbed the timing of ranked runs; of all others their records tell."""
+    disturbed = [run for run in runs if run.disturbed and not run.not_ranked]
+    rows = [[code(run.run_id), _what(run), text(run.disturbed)] for run in disturbed]
     if not rows:
         return []
     words = "They are kept and counted like all others; their images/s may be too low."
