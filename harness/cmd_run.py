@@ -29,6 +29,7 @@ from harness.record import EpochPoint, RunRecord
 from harness.run_id import new_run_id
 from harness.schedule import check_warmup
 from harness.store import RECORD_FILE, Store
+from harness.targets import Target
 from harness.tracking_uri import resolve_uri
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def run(
     chosen: Collection[str],
     report: bool,
     resume: bool,
+    targets: Sequence[Target],
     out: Path,
     tracking_uri: str | None,
     experiment: str,
@@ -53,6 +55,7 @@ def run(
         chosen: names of the fields that the user set.
         report: whether to write a report of several runs.
         resume: whether to go on with unfinished runs of these configurations.
+        targets: what each is to reach, to measure how long that takes.
         out: folder for all results.
         tracking_uri: MLflow store as given, or None.
         experiment: name in MLflow.
@@ -76,8 +79,9 @@ def run(
     )
     with opened_tracker(uri, store, experiment) as tracker:
         records = _all_trained(
-            configs, store, tracker, data_dir, unfinished if resume else lambda _config: None
-        )
+            configs, store, tracker, data_dir, unfinished if resume else lambda _config: None,
+            targets,
+        )  # fmt: skip
         with waiting("drawing pictures and sending them to MLflow ..."):
             tracker.flush()
     where = places(out, tracking_uri, experiment)
@@ -148,6 +152,7 @@ def _all_trained(
     tracker: Tracker,
     data_dir: Path | None,
     unfinished: Callable[[RunConfig], Shelf | None],
+    targets: Sequence[Target],
 ) -> list[RunRecord]:
     """Train one after the other and show each result; of several, one that fails ends none.
 
@@ -159,7 +164,7 @@ def _all_trained(
     for number, config in enumerate(configs, start=1):
         if len(configs) > 1:
             note(f"run {number} of {len(configs)}: {config.backbone}, seed {config.seed}")
-        record = _trained(config, store, tracker, data_dir, unfinished(config))
+        record = _trained(config, store, tracker, data_dir, unfinished(config), targets)
         records.append(record)
         try:
             show(record, store, in_full=len(configs) == 1)
@@ -178,6 +183,7 @@ def _trained(
     tracker: Tracker,
     data_dir: Path | None,
     shelf: Shelf | None,
+    targets: Sequence[Target],
 ) -> RunRecord:
     """Train and evaluate, or go on with the run of `shelf`; tell the screen and the tracker."""
     from harness.draft import Identity
@@ -201,6 +207,7 @@ def _trained(
                 say=say, note=note, begun=progress.begun, images=progress.images, epoch=on_epoch
             ),
             shelf=shelf,
+            targets=targets,
         )
     tracker.finish(record)
     return record
