@@ -16,6 +16,8 @@ from harness.box_losses import HUBER_DELTA, LEAST_HEIGHT
 from harness.config import BoxLoss
 
 
+# AutoGraph cannot read `match`, and warns of it.
+@tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
 def box_loss(name: BoxLoss, true: Any, predicted: Any) -> Any:
     """Return the loss of each pair of boxes."""
     match name:

@@ -93,7 +93,8 @@ class Machine:
     """Where it ran. `devices`, `strategy` and `jit` are what was used, not what was asked for.
 
     `replicas` are those of all `workers`, `devices` those of the one that wrote the record. `jit`
-    is None in older records and in runs that ended before their step was compiled.
+    is None in older records and in runs that ended before their step was compiled. A CPU worked on
+    `shards` parts of each batch at once, with one thread each if there are several.
     """
 
     host_digest: str
@@ -111,6 +112,7 @@ class Machine:
     git_commit: str | None = None
     git_dirty: bool | None = None
     jit: Literal["off", "on"] | None = None
+    shards: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
