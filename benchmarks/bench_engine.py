@@ -198,7 +198,7 @@ def _step(arguments: argparse.Namespace) -> dict[str, float]:
     take_step = step_function(engine)
     batch = [tf.constant(x) for x in (scenes.images, scenes.labels.astype(np.int32), scenes.boxes)]
 
-    @tf.function
+    @tf.function  # type: ignore[untyped-decorator]
     def steps() -> None:
         for _ in tf.range(20):
             layout.strategy.run(take_step, args=(*batch, tf.constant([1.0, 1.0])))
