@@ -137,7 +137,7 @@ def _open_devices(
         from harness.model import blueprint, build
         from harness.replica_layers import check_jit
 
-        layout = open_devices(configs[0])
+        layout = open_devices(*configs)
         plans = [blueprint(c, image_shape=image_shape, classes=classes) for c in configs]
         for plan in dict.fromkeys(plans):
             model, jit = build(plan, seed=0).model, configs[0].jit == "on"

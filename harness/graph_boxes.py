@@ -15,6 +15,8 @@ from harness.config import BoxLoss
 from harness.tf_keras import tf
 
 
+# AutoGraph cannot read `match`, and warns of it.
+@tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
 def box_loss(name: BoxLoss, true: Any, predicted: Any) -> Any:
     """Return the loss of each pair of boxes."""
     match name:

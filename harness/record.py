@@ -115,6 +115,8 @@ class Machine:
         driver: of these GPUs.
         thread_settings: environment variables by which libraries lay out their threads, as far as
             they are set, and the threads of TensorFlow, by the names in `TENSORFLOW_THREADS`.
+        shards: parts of each batch that a CPU worked on at once, with one thread each if there are
+            several.
     """
 
     host_digest: str
@@ -136,6 +138,7 @@ class Machine:
     gpus: tuple[str, ...] = ()
     driver: str | None = None
     thread_settings: Mapping[str, str] = field(default_factory=dict)
+    shards: int = 1
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Machine:

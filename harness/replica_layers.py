@@ -58,6 +58,20 @@ def check_jit(model: keras.Model, *, name: str, jit: bool, replicas: int) -> Non
             )
 
 
+def looks_across(model: keras.Model) -> bool:
+    """Tell whether one device must see the whole batch at once for the result to be its own.
+
+    So it is with batch normalisation, with draws at random and with losses that layers add by
+    themselves, which may be means over the batch.
+    """
+    return any(
+        (isinstance(layer, keras.layers.BatchNormalization) and layer.trainable)
+        or seed_generators(layer)
+        or layer.activity_regularizer is not None
+        for layer in _layers(model)
+    )
+
+
 def random_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
     """Yield the layers that can draw at random: those that hold a seed generator."""
     return (layer for layer in _layers(model) if seed_generators(layer))

@@ -178,7 +178,7 @@ def _chapters(
     config: RunConfig, folder: Path, data_dir: Path | None, watch: Watch, draft: Draft,
     shelf: Shelf,
 ) -> None:  # fmt: skip
-    layout = open_devices(config)
+    layout = open_devices(config, split=draft.identity.sweep is None)
     draft.machine = fingerprint(
         strategy=layout.name,
         replicas=layout.replicas,
@@ -192,7 +192,9 @@ def _chapters(
     engine, draft.measures["compile_s"], choice = compiled_engine(
         config, data, layout, decided=JitChoice.of_record(saved.record) if saved else None
     )
-    draft.machine = replace(draft.machine, jit="on" if engine.key.jit else "off")
+    draft.machine = replace(
+        draft.machine, jit="on" if engine.key.jit else "off", shards=len(engine.parts)
+    )
     if choice is not None:
         draft.measures |= choice.measures()
         watch.note(choice.words())
