@@ -13,7 +13,7 @@ from records import MACHINE
 from scipy import stats
 from simulated_timings import Spread, floor_of, rounds_of, steps_of
 
-from harness.noise_floor import FALSE_ALARMS, least_pairs
+from harness.noise_floor import FALSE_ALARMS
 from reports.speed import decide, ratio
 from reports.speed_floor import floor_of_machine, least_difference, log_limit, steps_differ
 
@@ -172,8 +172,3 @@ def test_of_a_machine_counts_its_newest_floor_that_has_a_limit() -> None:
 def test_a_floor_of_another_machine_is_not_taken(changes: dict[str, object]) -> None:
     floor = floor_of(*rounds_of(np.random.default_rng(1), SPREADS["1 %"], PAIRS))
     assert floor_of_machine([floor], dataclasses.replace(MACHINE, **changes)) is None  # type: ignore[arg-type]
-
-
-def test_the_least_number_of_pairs_is_what_a_largest_value_needs() -> None:
-    assert least_pairs() == 19
-    assert least_pairs(0.01) == 99
