@@ -24,6 +24,7 @@ from harness.config import RunConfig, knobs
 from harness.contender_specs import MOST_STEPS, check_shares, gpus_of_this_machine, parse_specs
 from harness.durations import parse_span
 from harness.errors import BenchError, InterruptedRun, UsageError
+from harness.noise_floor import FALSE_ALARMS, least_pairs
 from harness.options import (
     DEFAULT_OUT,
     Sectioned,
@@ -38,12 +39,12 @@ from harness.options import (
     typed,
 )
 from harness.sweep_options import check_sweep_options, sweep_options
-from harness.timed_contenders import UNTIMED, read_contenders
+from harness.timed_contenders import UNTIMED, read_contenders, timed_config
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 SECTIONS = {
-    "Measure": ("run", "launch", "sweep", "throughput"),
+    "Measure": ("run", "launch", "sweep", "throughput", "calibrate"),
     "Steer": ("status", "stop"),
     "Look": ("report", "ui"),
     "Know": ("doctor", "list", "describe", "check", "certify", "data"),
@@ -267,6 +268,45 @@ def throughput(context: click.Context, /, **values: Any) -> None:
     cmd_throughput.throughput(
         contenders, plan, repeats=values["repeats"], observer=values["observer"],
         as_json=values["as_json"], **_places(values),
+    )  # fmt: skip
+
+
+@bench.command(cls=Sectioned)
+@click.option(
+    "--pairs", type=int, default=20, show_default=True, metavar="N",
+    help="Pairs of processes that time the same; a floor needs 19.",
+)  # fmt: skip
+@click.option(
+    "--seconds", type=float, default=2.0, show_default=True, metavar="X",
+    help="Training that is timed in each process, once its pace is stationary.",
+)  # fmt: skip
+@click.option(
+    "--json", "as_json", is_flag=True,
+    help="Print one JSON object, for scripts; progress goes to standard error.",
+)  # fmt: skip
+@config_options(without=UNTIMED)
+@data_dir_option
+@out_option
+def calibrate(**values: Any) -> None:
+    """Find out below which difference of speed this machine tells nothing.
+
+    Times identical cells against each other (A/A), as `bench throughput` times contenders, and
+    stores how far apart they are: the noise floor. No report and no `bench throughput` here claims
+    a smaller difference. It holds for this processor, system, Python and TensorFlow; the newest
+    one counts. Run it while the machine does nothing else. Ctrl-C keeps what was measured.
+    """
+    if values["pairs"] < least_pairs():
+        raise UsageError(
+            f"--pairs must be at least {least_pairs()}, got {values['pairs']}: the next of n "
+            "identical pairs is the farthest apart of all with probability 1 / (n + 1), and at "
+            f"most {100 * FALSE_ALARMS:.0f} % may be called different."
+        )
+    plan, config = CellPlan(seconds=values["seconds"]), timed_config(values, "calibrate")
+    from harness import cmd_calibrate
+
+    cmd_calibrate.calibrate(
+        config, plan, pairs=values["pairs"], as_json=values["as_json"], out=values["out"],
+        data_dir=values["data_dir"],
     )  # fmt: skip
 
 

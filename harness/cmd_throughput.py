@@ -14,6 +14,7 @@ from time import perf_counter
 from harness.cell import Cell, CellPlan, Contender
 from harness.cell_processes import PROBE, run_cells
 from harness.cell_progress import CellProgress
+from harness.cmd_floors import known_floors
 from harness.cmd_run import check_step, opened_tracker
 from harness.cmd_speed_tables import (
     document,
@@ -25,11 +26,13 @@ from harness.cmd_speed_tables import (
 from harness.console import console, note, on_stderr, say, waiting
 from harness.data import load
 from harness.errors import BenchError, InterruptedRun, TrackingError
+from harness.noise_floor import NoiseFloor
 from harness.overhead import measure_overhead
 from harness.store import Store, write_atomically
 from harness.timings import TIMINGS_FILE, Overhead, Timings
 from harness.tracking_uri import resolve_uri
 from reports.speed import overhead_share, pairs, speeds
+from reports.speed_floor import floor_of_machine
 from reports.statistics import Estimate
 
 
@@ -81,10 +84,11 @@ def throughput(
                         tracker.log_timings(record.path)
                     except TrackingError as error:
                         say(f"The timings are kept, and `bench sync` sends them: {error}")
+        floor = floor_of_machine(known_floors(store), timings.machine)
         if not as_json:
-            _show(timings)
+            _show(timings, floor)
     if as_json:
-        console.print_json(json.dumps(_document(timings), allow_nan=False), indent=1)
+        console.print_json(json.dumps(_document(timings, floor), allow_nan=False), indent=1)
     _conclude(timings, record.path)
 
 
@@ -161,7 +165,7 @@ def _measure(record: _Record, data_dir: Path | None, *, observer: bool, probe: s
         record.finish(overhead)
 
 
-def _show(timings: Timings) -> None:
+def _show(timings: Timings, floor: NoiseFloor | None) -> None:
     timings, letters = with_letters(timings)
     rows = [row for row in speeds(timings) if row.processes]
     if not rows:
@@ -170,12 +174,14 @@ def _show(timings: Timings) -> None:
         note(line)
     console.print(training_table(rows))
     console.print(other_table(rows))
-    for line in lines(speeds(timings), pairs(timings), _overhead(timings)):
+    for line in lines(speeds(timings), pairs(timings, floor), _overhead(timings)):
         note(line)
+    if floor is not None and len(timings.contenders) > 1:
+        note(f"calibrated with {len(floor.pairs)} pairs, {floor.age_words(datetime.now(UTC))}")
 
 
-def _document(timings: Timings) -> dict[str, object]:
-    return document(timings.name, speeds(timings), pairs(timings), _overhead(timings))
+def _document(timings: Timings, floor: NoiseFloor | None) -> dict[str, object]:
+    return document(timings.name, speeds(timings), pairs(timings, floor), _overhead(timings))
 
 
 def _overhead(timings: Timings) -> Estimate | None:

@@ -2,7 +2,7 @@
 
 A cell is what one process measures of one contender. A pair is two cells of the same
 configuration, measured one after the other as contenders are (A/A): what separates them is chance.
-`reports.speed_verdict` makes the limit of it and holds differences of speed against that.
+`reports.speed_floor` makes the limit of it and holds differences of speed against that.
 
 Version history:
     1  first.
@@ -60,9 +60,14 @@ class Pair:
             raise ValueError("a pair must have two rates above 0")
 
     @property
+    def ratio(self) -> float:
+        """Return first / second."""
+        return (self.first.value or 0.0) / (self.second.value or 0.0)
+
+    @property
     def log_ratio(self) -> float:
         """Return ln(first / second)."""
-        return math.log((self.first.value or 0.0) / (self.second.value or 0.0))
+        return math.log(self.ratio)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,24 +43,27 @@ def read_contenders(values: Mapping[str, Any], *, given: bool) -> tuple[Contende
     else:
         named = [(text, {"backbone": backbones[0], **_fields(text)}) for text in texts]
     found = tuple(
-        Contender(name=name, config=_config({**values, **fields})) for name, fields in named
+        Contender(name=name, config=timed_config({**values, **fields})) for name, fields in named
     )
     _check_different(found)
     return found
 
 
-def _config(values: Mapping[str, Any]) -> RunConfig:
+def timed_config(values: Mapping[str, Any], command: str = "throughput") -> RunConfig:
+    """Build and check the configuration of a cell from a command's parameters.
+
+    Raises:
+        UsageError: a value or name is not allowed, or cannot be timed in a cell.
+    """
     config = read_config(values)
     check_warmup(config)
     if config.strategy == "multiworker":
         raise UsageError(
-            "`bench throughput` measures processes one at a time: it has no use for `multiworker`."
+            f"`bench {command}` measures processes one at a time: it has no use for `multiworker`."
         )
     if config.jit == "auto":
-        raise UsageError(
-            "`bench throughput` needs `jit` on or off, got 'auto'. To compare the two: "
-            "--contender jit=off --contender jit=on."
-        )
+        both = "To compare the two: `bench throughput --contender jit=off --contender jit=on`."
+        raise UsageError(f"`bench {command}` needs `jit` on or off, got 'auto'. {both}")
     return config
 
 

@@ -18,7 +18,9 @@ import numpy as np
 
 from harness.cell import Cell
 from harness.config import RunConfig
+from harness.noise_floor import NoiseFloor
 from harness.timings import Overhead, Timings
+from reports.speed_floor import least_difference
 from reports.statistics import LEVEL, RESAMPLES, Estimate, Varied, t_interval
 
 RANKED_BY = "images_per_s"
@@ -84,13 +86,12 @@ def speeds(timings: Timings) -> tuple[Speed, ...]:
     return tuple(_speed(timings, place, first=first) for place in range(len(timings.contenders)))
 
 
-def pairs(timings: Timings, floor: float | None = None) -> tuple[Pair, ...]:
+def pairs(timings: Timings, noise: NoiseFloor | None = None) -> tuple[Pair, ...]:
     """Compare each contender with each that was named before it.
 
     Args:
         timings: of at least two contenders, or there is nothing to compare.
-        floor: least relative difference that this machine can tell, such as 0.02; None if it is
-            not known.
+        noise: floor of the machine; None if none is stored.
     """
     names = [each.name for each in timings.contenders]
     both = list(itertools.combinations(names, 2))
@@ -98,6 +99,8 @@ def pairs(timings: Timings, floor: float | None = None) -> tuple[Pair, ...]:
     found = []
     for first, other in both:
         estimate = ratio(by_round(timings, first), by_round(timings, other), level=level)
+        # Without several rounds there is no interval, and nothing is claimed anyway.
+        floor = least_difference(noise, max(1, estimate.n), comparisons=len(both))
         outcome, reason = decide(estimate, floor)
         found.append(
             Pair(

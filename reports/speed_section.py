@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from harness.noise_floor import NoiseFloor
 from harness.record import METRICS
 from harness.timings import Timings
 from reports.speed import Speed, overhead_share, pairs, speeds
-from reports.speed_words import overhead_words, pair_words, remarks
+from reports.speed_floor import floor_of_machine
+from reports.speed_words import floor_words, overhead_words, pair_words, remarks
 from reports.statistics import Estimate
 from reports.wording import code, interval, number, table, text
 
@@ -25,15 +27,20 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def speed_lines(timings: Sequence[Timings]) -> list[str]:
-    """Return tables and verdicts of timings; nothing if there are none."""
+def speed_lines(timings: Sequence[Timings], floors: Sequence[NoiseFloor] = ()) -> list[str]:
+    """Return tables and verdicts of timings; nothing if there are none.
+
+    Args:
+        timings: what to tell of.
+        floors: calibrations, of any machines.
+    """
     lines: list[str] = []
     for each in timings:
-        lines += _one(each)
+        lines += _one(each, floor_of_machine(floors, each.machine))
     return ["## Speed", "", *lines, _READING, ""] if lines else []
 
 
-def _one(timings: Timings) -> list[str]:
+def _one(timings: Timings, floor: NoiseFloor | None) -> list[str]:
     rows = [row for row in speeds(timings) if row.processes]
     if not rows:
         return []
@@ -43,7 +50,10 @@ def _one(timings: Timings) -> list[str]:
     lines = [f"{what} (timings {code(timings.name)}{unfinished}):", ""]
     head = ["contender", "images/s", "ratio", *(_title(name) for name in _COLUMNS[1:])]
     lines += table(head, [_row(row) for row in rows], right="-" + "r" * (len(head) - 1))
-    words = [pair_words(pair) for pair in pairs(timings)]
+    compared = pairs(timings, floor)
+    words = [pair_words(pair) for pair in compared]
+    if compared:
+        words.append(floor_words(compared))
     if timings.overhead is not None:
         words.append(overhead_words(overhead_share(timings.overhead)))
     words += remarks(speeds(timings))

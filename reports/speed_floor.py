@@ -1,0 +1,101 @@
+"""The least difference of speed that may be claimed, from what identical cells showed.
+
+The model: ln(images/s) of a process is what the contender reaches, plus the state of the machine,
+which drifts, plus what this process happened to get (memory layout, placement, neighbours), plus
+the mean of the noise of its steps. The last one shrinks with every step and tells nothing of the
+one before it, so a t-test over the steps of two processes finds differences of identical code;
+here a process is one observation.
+
+Rounds pair processes that ran one after the other, so drift cancels in ln(first / second).
+Identical contenders can change places in a pair, so these are symmetric around 0, whatever their
+distribution. A difference is claimed if two tests agree, each of which keeps the level alone:
+
+1. Student's t over rounds (`reports.speed.ratio`) excludes 0. It is exact for normal differences
+   and errs on the safe side for symmetric long-tailed ones (Benjamini 1983).
+2. The mean over rounds is beyond the noise floor, which knows how much the machine varies from
+   more pairs than a comparison has rounds. For runs not timed in rounds it stands alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from harness.noise_floor import FALSE_ALARMS, NoiseFloor
+from harness.record import Machine
+from reports.contenders import machine_key
+
+
+def log_limit(
+    log_ratios: ArrayLike, *, rounds: int = 1, false_alarms: float = FALSE_ALARMS
+) -> float:
+    """Return what |mean ln ratio| of identical contenders exceeds with such a probability at most.
+
+    The larger of two prediction limits for one more pair. Student's: t(1 - a / 2, n) times the
+    root mean square, as the mean is known to be 0. And, whatever the distribution, the k-th
+    largest of n with k = a (n + 1) rounded down, or the largest if that is 0 (Wilks 1941). Over
+    several rounds it is divided by their root, but by no more than that of n. The probability is
+    over calibrations and comparisons together.
+
+    Args:
+        log_ratios: float `[n]`, ln(first / second) of pairs of identical cells.
+        rounds: pairs that are averaged, at least 1.
+        false_alarms: that probability, in (0, 1).
+    """
+    found = np.sort(np.abs(np.asarray(log_ratios, np.float64)))[::-1]
+    student = stats.t.ppf(1 - false_alarms / 2, found.size) * np.sqrt(np.mean(found**2))
+    rank = max(1, math.floor(false_alarms * (found.size + 1) + 1e-9))  # 0.05 * 20 is below 1
+    return float(max(student, found[rank - 1]) / math.sqrt(min(rounds, found.size)))
+
+
+def least_difference(floor: NoiseFloor | None, rounds: int, comparisons: int = 1) -> float | None:
+    """Return the relative difference up to which nothing is claimed; None without a floor.
+
+    Args:
+        floor: of the machine, if one is stored.
+        rounds: processes of each contender that are compared in pairs; 1 if they are not.
+        comparisons: verdicts of which any may be wrong in 5 % of cases (Bonferroni).
+    """
+    if floor is None or floor.log_limit is None:
+        return None
+    alarms = floor.false_alarms / comparisons
+    return math.expm1(log_limit(floor.log_ratios, rounds=rounds, false_alarms=alarms))
+
+
+def steps_differ(first: Sequence[float], second: Sequence[float]) -> bool:
+    """Return whether Welch's t-test on the steps of two processes calls them different at 5 %.
+
+    What is often done and must not be believed: calibrations count how often it is wrong.
+
+    Args:
+        first: rates of the graph calls of one process.
+        second: those of the other.
+    """
+    a, b = np.log(np.asarray(first, np.float64)), np.log(np.asarray(second, np.float64))
+    if min(a.size, b.size) < 2 or (np.ptp(a) == 0 and np.ptp(b) == 0):
+        return False
+    return bool(stats.ttest_ind(a, b, equal_var=False).pvalue < FALSE_ALARMS)
+
+
+def floor_of_machine(floors: Sequence[NoiseFloor], machine: Machine | None) -> NoiseFloor | None:
+    """Return the newest floor that was measured on a machine; None if there is none.
+
+    Another processor, system, Python or TensorFlow is another machine: its noise is not known.
+    """
+    if machine is None:
+        return None
+    fit = [
+        each for each in floors
+        if each.log_limit is not None and machine_key(each.machine) == machine_key(machine)
+    ]  # fmt: skip
+    return max(fit, key=lambda each: each.started_at, default=None)
+
+
+def machine_digest(machine: Machine) -> str:
+    """Return 12 hexadecimal digits that tell machines apart whose timings are not compared."""
+    return hashlib.sha256(repr(machine_key(machine)).encode()).hexdigest()[:12]
