@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import sys
@@ -44,27 +43,6 @@ def fail_once(request: str, to: str) -> None:
     tell(request, to)
 
 
-def twins(request: str, to: str) -> None:
-    """Answer at once for one of two identical cells, 1 % apart in turns."""
-    end_with_the_caller()
-    answer(to, lambda: _twin(json.loads(request)))
-
-
-def twins_that_hang(request: str, to: str) -> None:
-    """Answer for two rounds, and then measure for ever; say who it is."""
-    if json.loads(request)["round"] < 3:
-        twins(request, to)
-    end_with_the_caller()
-    Path(os.environ["NOTES"]).write_text(str(os.getpid()))
-    time.sleep(3600)
-
-
-def refuse(request: str, to: str) -> None:
-    """Fail always."""
-    end_with_the_caller()
-    answer(to, lambda: _refuse("`width` must be odd."))
-
-
 def shout(request: str, to: str) -> None:
     raise ValueError("no idea")
 
@@ -88,12 +66,6 @@ def _cell(values: dict[str, Any]) -> str:
     name = values["contender"]
     rate = RATES[name] + values["round"]
     return cell(name, values["round"], rate, place=values["place"]).dumps()
-
-
-def _twin(values: dict[str, Any]) -> str:
-    first = (values["contender"] == "A") == (values["round"] % 2 == 1)
-    found = cell("notebook-cnn", values["round"], 101.0 if first else 100.0)
-    return dataclasses.replace(found, contender=values["contender"]).dumps()
 
 
 def _refuse(words: str) -> str:

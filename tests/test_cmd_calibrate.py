@@ -1,31 +1,24 @@
-"""`bench calibrate`: what it keeps and says; stopped, failing and for real."""
+"""`bench calibrate`: what it keeps and says; stopped, failing, and given nonsense."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import math
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-from records import MACHINE
-from simulated_timings import floor_of
-from timed import cell, failed, timings
+from calibrated import floor
+from timed import cell
 
-from harness.cmd_calibrate import document, floor_lines, in_pairs, known_floors
-from harness.cmd_speed_tables import lines
-from harness.noise_floor import NoiseFloor, Pair, noise_floors
-from harness.record import Measure
+from harness.cmd_calibrate import busy_lines, floor_lines, in_pairs
+from harness.noise_floor import NoiseFloor, noise_floors
 from harness.store import Store
-from reports.speed import pairs, speeds
-from reports.speed_floor import floor_of_machine
 
-FLOOR = floor_of(np.array([101.0, 100.0] * 10), np.array([100.0, 101.0] * 10))
+Bench = Callable[[str], tuple[int, str, str]]
 
 # The command with stand-ins for what measures: as the command line calls it.
 STAND_IN = """
@@ -35,20 +28,21 @@ from harness import cli, cmd_calibrate
 from harness.cell import CellPlan
 from harness.config import RunConfig
 signal.signal(signal.SIGTERM, cli._interrupt)
-out, probe, pairs, *as_json = sys.argv[1:]
+out, probe, pairs, as_json = sys.argv[1:]
 sys.exit(cli._exit_code(lambda: cmd_calibrate.calibrate(
-    RunConfig(dataset="digits"), CellPlan(seconds=0.1), pairs=int(pairs), as_json=bool(as_json),
-    out=Path(out), data_dir=None, probe="cell_probes:" + probe,
+    RunConfig(dataset="digits"), CellPlan(seconds=0.1), pairs=int(pairs), out=Path(out),
+    as_json=as_json == "json", data_dir=None, probe="calibration_probes:" + probe,
 )))
 """
 
 
-def start(out: Path, *words: str) -> subprocess.Popen[str]:
+def start(out: Path, probe: str, pairs: int = 20, form: str = "text") -> subprocess.Popen[str]:
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(sys.path), "NOTES": str(out / "notes"), "COLUMNS": "80",
     }  # fmt: skip
+    out.mkdir(exist_ok=True)
     return subprocess.Popen(
-        [sys.executable, "-c", STAND_IN, str(out), *words],
+        [sys.executable, "-c", STAND_IN, str(out), probe, str(pairs), form],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
@@ -58,140 +52,126 @@ def kept(out: Path) -> NoiseFloor:
     return found
 
 
-def waited_for(notes: Path, process: subprocess.Popen[str]) -> int:
-    """Wait until a cell says that it hangs; return its process."""
-    until = time.monotonic() + 120
-    while time.monotonic() < until and process.poll() is None:
-        if notes.exists() and notes.read_text():
-            return int(notes.read_text())
-        time.sleep(0.05)
-    raise AssertionError(process.communicate())
-
-
-@pytest.mark.slow
-def test_a_calibration_of_enough_pairs_stores_the_floor(tmp_path: Path) -> None:
-    with start(tmp_path, "twins", "19", "json") as process:
-        said, errors = process.communicate(timeout=240)
-    assert process.returncode == 0, errors
-    found, told = kept(tmp_path), json.loads(said)
-    assert (len(found.pairs), found.asked) == (19, 19)
-    # Pairs are 1 % apart in turns: t(0.975, 19) = 2.093024 times ln 1.01.
-    assert found.relative() == pytest.approx(math.expm1(2.093024 * math.log(1.01)), rel=1e-6)
-    assert told["relative_one_process"] == found.relative()
-    assert told["called_by_steps"] == sum(pair.called for pair in found.pairs)
-    assert "19 pairs of identical cells, 38 processes: about " in errors
-    assert "noise floor 0.9 %: differences below it are not claimed" in errors
-
-
-@pytest.mark.slow
-def test_stopped_it_keeps_its_pairs_but_too_few_make_no_floor(tmp_path: Path) -> None:
-    with start(tmp_path, "twins_that_hang", "19") as process:
-        measuring = waited_for(tmp_path / "notes", process)
+def stopped(out: Path, probe: str) -> tuple[str, str]:
+    """Press Ctrl-C once a process hangs; return what was said, and prove that none is left."""
+    with start(out, probe) as process:
+        deadline = time.monotonic() + 120
+        while not (out / "notes").exists() or not (out / "notes").read_text():
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
         process.send_signal(2)
         said, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "Stopped from outside after 2 of 19 pairs. A noise floor needs 19, so" in errors
-    assert len(errors.splitlines()) == 1
-    assert "noise floor" not in said
-    assert not Path(f"/proc/{measuring}").exists()
+    assert not Path(f"/proc/{(out / 'notes').read_text()}").exists()
+    return said, errors
+
+
+@pytest.mark.slow
+def test_it_stores_a_floor_and_prints_one_json_object(tmp_path: Path) -> None:
+    with start(tmp_path, "tell", 20, "json") as process:
+        said, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, errors
+    found, printed = kept(tmp_path), json.loads(said)
+    # Every pair is 1 % apart: see the test of the value.
+    assert found.relative() == pytest.approx(0.0209731, rel=1e-4)
+    assert (printed["pairs"], printed["asked"], printed["disturbed_pairs"]) == (20, 20, 1)
+    assert printed["relative_one_process"] == found.relative()
+    assert "20 pairs of identical cells, 40 processes: about" in errors
+    assert (
+        "noise floor 0.9 %: differences below it are not claimed, of 5 processes each; of one "
+        "process each 2.1 %"
+    ) in errors
+
+
+@pytest.mark.slow
+def test_stopped_it_keeps_the_pairs_but_no_floor(tmp_path: Path) -> None:
+    _, errors = stopped(tmp_path, "hang")
+    assert errors.startswith(
+        "Interrupted: Stopped from outside after 2 of 20 pairs. A noise floor needs 19, so there "
+        "is none; see "
+    )
     found = kept(tmp_path)
-    assert (len(found.pairs), found.asked, found.log_limit) == (2, 19, None)
-    assert floor_of_machine([found], MACHINE) is None
+    assert (len(found.pairs), found.asked, found.log_limit) == (2, 20, None)
 
 
 @pytest.mark.slow
 def test_killed_it_loses_the_running_pair_alone(tmp_path: Path) -> None:
-    with start(tmp_path, "twins_that_hang", "19") as process:
-        waited_for(tmp_path / "notes", process)
+    with start(tmp_path, "hang") as process:
+        deadline = time.monotonic() + 120
+        while not (tmp_path / "notes").exists():
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
         process.kill()
     assert len(kept(tmp_path).pairs) == 2
 
 
 @pytest.mark.slow
-def test_what_cannot_be_measured_ends_it_at_once(tmp_path: Path) -> None:
-    with start(tmp_path, "refuse", "19") as process:
-        _, errors = process.communicate(timeout=120)
-    assert process.returncode == 1
-    assert errors == ("Error: No pair of cells could be measured: `width` must be odd.\n")
+def test_stopped_before_a_pair_it_keeps_nothing(tmp_path: Path) -> None:
+    _, errors = stopped(tmp_path, "hang_at_once")
+    assert errors == ("Interrupted: Stopped from outside before a pair of cells was measured.\n")
     assert not Store(tmp_path).calibrations.exists()
 
 
 @pytest.mark.slow
-def test_a_real_cell_trains_and_tells_its_rate(tmp_path: Path) -> None:
-    code = (
-        "from harness.cell import CellPlan, Contender; from harness.config import RunConfig;"
-        "from harness.cell_processes import run_cells;"
-        "config = RunConfig(backbone='nets:tiny', dataset='digits', train_examples=64,"
-        " batch_size=8);"
-        "cells = run_cells([Contender(name='A', config=config)], repeats=1,"
-        " plan=CellPlan(seconds=0.3), probe='harness.calibration_probe:tell');"
-        "print(*(cell.dumps() for cell in cells))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-    )  # fmt: skip
-    found = json.loads(done.stdout)
-    assert found["status"] == "finished", found["reason"]
-    assert found["measures"]["images_per_s"]["value"] > 0
-    assert len(found["measures"]["images_per_s"]["samples"]) == len(found["spans"])
-    assert found["machine"]["devices"] == ["cpu:0"]
+def test_a_network_that_cannot_be_trained_is_told_after_one_cell(tmp_path: Path) -> None:
+    with start(tmp_path, "fail") as process:
+        _, errors = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert errors == "Error: No pair of cells could be measured: `width` must be odd.\n"
 
 
-def test_rounds_without_both_cells_make_no_pair() -> None:
-    def twin(name: str, number: int, rate: float, **changes: object) -> object:
-        return dataclasses.replace(cell(number=number, rate=rate, **changes), contender=name)
-
+def test_pairs_are_rounds_of_both() -> None:
     cells = [
-        twin("A", 1, 100.0), twin("B", 1, 110.0),
-        twin("B", 2, 100.0, disturbances=(("steal 3 %",), ("steal 3 %",))), twin("A", 2, 120.0),
-        twin("A", 3, 100.0), dataclasses.replace(failed(number=3), contender="B"),
+        cell("notebook-cnn", number, rate, contender=name)
+        for name, number, rate in (
+            ("A", 1, 110.0), ("B", 1, 100.0), ("B", 2, 100.0), ("B", 3, 90.0), ("A", 3, 99.0),
+        )
     ]  # fmt: skip
-    found = in_pairs(cells)  # type: ignore[arg-type]
-    assert [pair.ratio for pair in found] == pytest.approx([100 / 110, 120 / 100])
-    assert [pair.disturbed for pair in found] == [(), ("steal 3 %",)]
+    assert [pair.ratio for pair in in_pairs(cells)] == pytest.approx([1.1, 1.1])
 
 
-def test_what_is_said_of_a_calibration() -> None:
-    disturbed = Pair(
-        first=Measure(value=101.0), second=Measure(value=100.0), called=True,
-        disturbed=("others used 0.8 cores (load 2.1)",),
-    )  # fmt: skip
-    floor = dataclasses.replace(FLOOR, pairs=(disturbed, *FLOOR.pairs[1:]))
-    # t(0.975, 20) = 2.085963 times ln 1.01 is 0.020756; over the root of 5 it is 0.009282.
-    limit, alarms, disturbance = floor_lines(floor)
-    assert limit == (
-        "noise floor 0.9 %: differences below it are not claimed, of 5 processes each; of one "
-        "process each 2.1 %"
+def test_what_a_calibration_found_in_words() -> None:
+    lines = list(floor_lines(floor()))
+    assert lines[0].startswith("noise floor 0.9 %: differences below it are not claimed, of 5")
+    assert lines[1] == (
+        "a t-test on the steps of two processes calls 10 of 20 identical pairs different, where "
+        "its level of 5 % allows 1.0"
     )
-    assert alarms == (
-        "a t-test on the steps of two processes calls 1 of 20 identical pairs different; at its "
-        "level of 5 % that should be 1.0"
-    )
-    assert disturbance == (
-        "1 of 20 pairs were disturbed (others used 0.8 cores (load 2.1)); none is left out"
-    )
-    told = json.loads(json.dumps(document(floor), allow_nan=False))
-    assert told["relative_5_processes"] == pytest.approx(math.expm1(0.009282), rel=1e-3)
-    assert (told["disturbed_pairs"], told["called_by_steps"], len(told["ratios"])) == (1, 1, 20)
+    assert len(lines) == 2
+    assert not any(line.startswith("noise floor") for line in floor_lines(floor([1.01] * 3)))
 
 
-def test_throughput_claims_nothing_below_the_floor() -> None:
-    apart = timings({"notebook-cnn": (100.0,) * 5, "patch-s": (100.5, 100.6, 100.4, 100.5, 100.6)})
-    (free,), (held,) = pairs(apart), pairs(apart, FLOOR)
-    assert free.outcome == "faster", "the interval alone tells them apart"
-    assert (held.outcome, held.reason) == ("cannot separate", "below the noise floor of 0.9 %")
-    assert "the noise floor of this machine is 0.9 % for so many processes" in list(
-        lines(speeds(apart), (held,), None)
-    )
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell of load")
+def test_a_busy_machine_is_told() -> None:
+    # Processes of another session are not of this one's making: a shell starts and leaves them.
+    spin = "import time; end = time.time() + 6\nwhile time.time() < end: pass"
+    code = f"import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', {spin!r}]).pid)"
+    for _ in range(os.cpu_count() or 1):
+        subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+    first, second = busy_lines()
+    assert "This machine is busy: " in first
+    assert "others used " in first
+    assert "better calibrate an idle one" in second
 
 
-def test_a_damaged_calibration_costs_no_result(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("--pairs 18", "--pairs must be at least 19, got 18: one more identical pair"),
+        ("--backbone notebok-cnn", "Did you mean 'notebook-cnn'?"),
+        ("--seconds 0", "--seconds must be above 0"),
+        ("--seconds nan", "--seconds must be above 0"),
+        ("--jit auto", "`bench calibrate` needs `jit` on or off"),
+        ("--strategy multiworker", "no use for `multiworker`"),
+    ],
+)
+def test_nonsense_is_refused_before_anything_starts(
+    bench: Bench, store: Store, options: str, words: str
 ) -> None:
-    store = Store(tmp_path)
-    assert known_floors(store) == []
-    store.calibrations.mkdir()
-    (store.calibrations / "x.json").write_text("{")
-    assert known_floors(store) == []
-    assert "No noise floor is used: " in capsys.readouterr().out
+    code, said, errors = bench(f"calibrate {options}")
+    assert (code, said) == (2, "")
+    assert words in errors
+    assert not store.root.exists()
