@@ -29,8 +29,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from harness.noise_floor import FALSE_ALARMS, NoiseFloor
-from harness.record import Machine
-from reports.contenders import machine_key
+from harness.record import Machine, timing_key
 
 
 def log_limit(
@@ -102,11 +101,11 @@ def floor_of_machine(floors: Sequence[NoiseFloor], machine: Machine | None) -> N
 
 def machine_digest(machine: Machine) -> str:
     """Return 12 hexadecimal digits that tell machines apart whose timings are not compared."""
-    return hashlib.sha256(repr(machine_key(machine)).encode()).hexdigest()[:12]
+    return hashlib.sha256(repr(timing_key(machine, source=False)).encode()).hexdigest()[:12]
 
 
 def _fits(floor: NoiseFloor, machine: Machine) -> bool:
-    alike = machine_key(floor.machine) == machine_key(machine)
+    alike = timing_key(floor.machine, source=False) == timing_key(machine, source=False)
     return alike and _kinds(floor.machine) == _kinds(machine)
 
 
