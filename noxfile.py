@@ -88,6 +88,13 @@ def bench_data(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def bench_engine(session: nox.Session) -> None:
+    """Measure training against the usual notebook code and against the bare step (minutes)."""
+    session.install(*PINNED, "-e", ".")
+    session.run("python", "benchmarks/bench_engine.py", *session.posargs)
+
+
+@nox.session(default=False)
 def bench_recipe(session: nox.Session) -> None:
     """Train the notebook recipe with Keras's fit and with bench, and compare (hours)."""
     session.install(*PINNED, "-e", ".")
@@ -109,7 +116,7 @@ def bench_pruners(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
-def bench_help(session: nox.Session) -> None:
-    """Measure how long each help takes to appear."""
+def bench_start(session: nox.Session) -> None:
+    """Measure how long help, lists and the first training step take to appear."""
     session.install(*PINNED, "-e", ".")
-    session.run("python", "benchmarks/bench_help.py", *session.posargs)
+    session.run("python", "benchmarks/bench_start.py", *session.posargs)

@@ -12,6 +12,7 @@ from architectures.scaling import scaled
     "notebook-cnn",
     min_image_px=22,  # 22 -conv-> 20 -pool-> 10 -> 8 -> 4 -> 2 -> 1
     source='Notebook "Image Classification and Object Localization": MNIST digits on 75x75',
+    images_alone=True,
 )
 def notebook_cnn(image_shape: ImageShape, *, width: float = 1.0) -> keras.Model:
     """Three convolutions (16, 32, 64), average pooling, one dense layer of 128.

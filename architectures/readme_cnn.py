@@ -13,6 +13,7 @@ from architectures.scaling import scaled
     min_image_px=10,  # 10 -conv-> 8 -pool-> 4 -> 2 -> 1
     source="LeCun et al. 1998, Gradient-Based Learning Applied to Document Recognition (two "
     "convolutions with subsampling, then dense), with the ReLU and max pooling of today",
+    images_alone=True,
 )
 def readme_cnn(image_shape: ImageShape, *, width: float = 1.0) -> keras.Model:
     """Two convolutions (16, 32), max pooling, one dense layer of 128.

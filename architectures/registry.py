@@ -63,6 +63,8 @@ class Backbone:
         min_image_px: smallest width and height that the network can take.
         source: paper or notebook it comes from.
         summary: one line; the first of the function's docstring unless given.
+        images_alone: what training makes of an image never depends on the others of its batch,
+            nor on chance: a batch may be cut, for the cores of a CPU.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Backbone:
     min_image_px: int = 1
     source: str = ""
     summary: str = ""
+    images_alone: bool = False
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -126,8 +129,9 @@ _registered: dict[str, Backbone] = {}
 
 
 def backbone(
-    name: str, *, min_image_px: int = 1, source: str = "", summary: str = ""
-) -> Callable[[_F], _F]:
+    name: str, *, min_image_px: int = 1, source: str = "", summary: str = "",
+    images_alone: bool = False,
+) -> Callable[[_F], _F]:  # fmt: skip
     """Register the decorated function as a backbone and return it unchanged.
 
     Args:
@@ -135,6 +139,7 @@ def backbone(
         min_image_px: smallest width and height that the network can take.
         source: paper or notebook it comes from.
         summary: one line; by default the first of the function's docstring.
+        images_alone: no layer looks across the batch or draws at random.
 
     Raises:
         UsageError: the name is malformed or belongs to another function; the text names both.
@@ -156,6 +161,7 @@ def backbone(
             min_image_px=min_image_px,
             source=source,
             summary=summary or _first_line(function),
+            images_alone=images_alone,
         )
         return function
 

@@ -61,7 +61,7 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Measure the machinery of sweeps.")
-    parser.add_argument("parts", nargs="*", choices=PARTS)
+    parser.add_argument("parts", nargs="*", type=_part, help=f"{', '.join(PARTS)} (default: all)")
     parser.add_argument("--trial-s", type=float, default=20.0, help="length of a trial (overhead)")
     parser.add_argument("--trials", type=int, default=24, help="trials (overhead)")
     parser.add_argument("--rounds", type=int, default=4, help="pairs of sweeps (scaling)")
@@ -69,6 +69,13 @@ def _parser() -> argparse.ArgumentParser:
                         help="options of `bench sweep` (scaling)")  # fmt: skip
     parser.add_argument("--many", type=int, default=1000, help="trials (growth)")
     return parser
+
+
+def _part(text: str) -> str:
+    # `choices` would refuse to get none.
+    if text not in PARTS:
+        raise argparse.ArgumentTypeError(f"a part is one of {', '.join(PARTS)}, got {text!r}")
+    return text
 
 
 class Clock:
@@ -140,7 +147,7 @@ def _scaling(arguments: argparse.Namespace) -> bool:
         ratios.append(per_hour[2] / per_hour[1])
         rates = ", ".join(f"{per_hour[n]:,.0f} trials/h by {n}" for n in (1, 2))
         print(f"  round {turn + 1}: {rates}: ratio {ratios[-1]:.2f}", flush=True)
-    ratio, low, high = _interval(ratios)
+    ratio, low, high = interval(ratios)
     alone, beside = (statistics.fmean(lengths[n]) for n in (1, 2))
     print(
         f"scaling: 2 workers do {ratio:.2f} [{low:.2f}, {high:.2f}] times the trials of 1, target "
@@ -171,7 +178,7 @@ def _real_sweep(options: str, workers: int) -> tuple[float, float]:
     return 3600 * len(records) / (max(ends) - min(starts)), length_s
 
 
-def _interval(ratios: Sequence[float]) -> tuple[float, float, float]:
+def interval(ratios: Sequence[float]) -> tuple[float, float, float]:
     """Return the geometric mean and its 95 % interval (Student's t on the logarithms)."""
     logs = [math.log(ratio) for ratio in ratios]
     mean = statistics.fmean(logs)
@@ -217,13 +224,13 @@ def _traces(_arguments: argparse.Namespace) -> bool:
                 data_dir=None,
             )  # fmt: skip
             engines = [found for found in gc.get_objects() if isinstance(found, Engine)]
-            counts.append(sum(_traced(engine) for engine in engines))
+            counts.append(sum(traced(engine) for engine in engines))
             print(f"  trial {trial}: {perf_counter() - begun:.1f} s, {counts[-1]} traces so far")
     print(f"traces: {counts[-1] - counts[0]} after the first trial, target 0")
     return counts[0] > 0 and counts[-1] == counts[0]
 
 
-def _traced(engine: object) -> int:
+def traced(engine: object) -> int:
     """Return how many traces the functions of an engine hold."""
     name = "experimental_get_tracing_count"
     counts = (getattr(part, name, None) for part in vars(engine).values())

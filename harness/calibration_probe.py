@@ -12,8 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
 
-import tensorflow as tf
-
 from harness.cell import Cell
 from harness.cell_probe import Request
 from harness.data import load
@@ -21,6 +19,7 @@ from harness.disturbance import Watcher
 from harness.engines import compiled_engine, open_devices
 from harness.fresh_process import answer, end_with_the_caller
 from harness.machine import fingerprint
+from harness.tf_keras import tf
 from harness.timed_training import WARM_UP_S, Training
 from harness.timing import step_measures
 

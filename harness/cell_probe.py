@@ -16,11 +16,11 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from harness.cell import Cell, CellPlan
 from harness.config import RunConfig
 from harness.data import Data, load
+from harness.device_memory import peak_device_mib
 from harness.disturbance import Watcher
 from harness.engine import Engine
 from harness.engines import compiled_engine, open_devices
@@ -33,6 +33,7 @@ from harness.mfu import PEAK_DTYPES, utilisation
 from harness.peak import matrix_gflops
 from harness.record import Measure
 from harness.strategy import Layout
+from harness.tf_keras import tf
 from harness.timed_training import WARM_UP_S, Training
 from harness.timing import Span, percentile, step_measures
 
@@ -259,15 +260,10 @@ def _evaluation(engine: Engine, data: Data) -> dict[str, Measure]:
 
 def _memory(layout: Layout) -> dict[str, Measure]:
     """Return the most memory that was held so far, of the process and of a device."""
-    peaks = [
-        tf.config.experimental.get_memory_info(name.upper())["peak"] / 2**20
-        for name in layout.devices
-        if name.startswith("gpu")
-    ]
-    device = Measure(reason=f"TensorFlow does not tell it of {layout.devices[0]}")
-    if peaks:
-        device = Measure(value=round(max(peaks), 1))
-    return {"peak_rss_mib": Measure(value=round(peak_rss_mib(), 1)), "peak_device_mib": device}
+    return {
+        "peak_rss_mib": Measure(value=round(peak_rss_mib(), 1)),
+        "peak_device_mib": peak_device_mib(layout.devices),
+    }
 
 
 def _peak(device: str, dtype: str) -> Measure:

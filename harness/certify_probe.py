@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from harness.agreement import FLOORS, TrainPath, evaluation_sizes, noise
@@ -32,6 +31,7 @@ from harness.machine import fingerprint
 from harness.observed import Observed
 from harness.scenes import Scenes
 from harness.silence import shift_draws, silence
+from harness.tf_keras import tf
 
 TIMED_CALLS = 3
 """Graph calls whose throughput is a sample."""

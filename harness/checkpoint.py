@@ -264,7 +264,7 @@ def changes(before: Machine | None, now: Machine | None) -> list[str]:
     """Return in words what differs between two machines and may round numbers differently."""
     if before is None or now is None:
         return []
-    names = ["strategy", "replicas", "devices", "cpu_model", "threads"]
+    names = ["strategy", "replicas", "devices", "cpu_model", "threads", "shards"]
     if not now.threads:
         names.append("cpu_cores")  # that many threads
     found = [(name, getattr(before, name), getattr(now, name)) for name in names]

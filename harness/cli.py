@@ -35,10 +35,12 @@ from harness.options import (
     place_options,
     read_config,
     read_configs,
+    recipe_option,
     resume_option,
     typed,
 )
 from harness.sweep_options import check_sweep_options, sweep_options
+from harness.targets import Target, parse_targets
 from harness.timed_contenders import UNTIMED, read_contenders, timed_config
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -106,6 +108,12 @@ def bench() -> None:
     "--report/--no-report", "report", default=True, show_default=True,
     help="Write a report that compares, if there are several runs.",
 )  # fmt: skip
+@recipe_option
+@click.option(
+    "--target", "targets", multiple=True, metavar="MEASURE>=X",
+    help="Time until validation reaches it, such as score>=0.9; repeat it for several that must "
+    "hold in the same epoch. Training goes on to its end.",
+)  # fmt: skip
 @resume_option
 @config_options(without=("backbone",))
 @cluster_options
@@ -120,23 +128,26 @@ def run(context: click.Context, /, **values: Any) -> None:
     killed or stopped goes on with the same command.
     """
     check_cluster_options(values)
+    targets = parse_targets(values["targets"])
     configs = read_configs(values)
     if configs[0].strategy == "multiworker":
-        _run_as_worker(the_one(configs), context, values)
+        _run_as_worker(the_one(configs), targets, context, values)
         return
     from harness import cmd_run
 
     cmd_run.run(
         configs, chosen=given(context), report=values["report"], resume=values["resume"],
-        **_places(values),
+        targets=targets, **_places(values),
     )  # fmt: skip
 
 
-def _run_as_worker(config: RunConfig, context: click.Context, values: dict[str, Any]) -> None:
+def _run_as_worker(
+    config: RunConfig, targets: Sequence[Target], context: click.Context, values: dict[str, Any]
+) -> None:
     from harness import cmd_cluster
 
     cmd_cluster.run(
-        config, chosen=given(context), resume=values["resume"],
+        config, chosen=given(context), resume=values["resume"], targets=targets,
         control_port=values["control_port"], wait_s=values["wait_for_workers"], **_places(values),
     )  # fmt: skip
 
@@ -418,7 +429,7 @@ def doctor(**values: Any) -> None:
 
 @bench.group(name="list")
 def list_group() -> None:
-    """List what can be chosen: backbones, heads, strategies, datasets."""
+    """List what can be chosen: backbones, heads, recipes, strategies, datasets."""
 
 
 @list_group.command(name="backbones")
@@ -435,6 +446,14 @@ def list_heads() -> None:
     from architectures.builtin import HEADS
 
     _table(list(HEADS.items()))
+
+
+@list_group.command(name="recipes")
+def list_recipes() -> None:
+    """List the recipes: options that work well together."""
+    from harness.recipes import RECIPES
+
+    _table([(name, f"{each.meaning} {each.words()}") for name, each in RECIPES.items()])
 
 
 @list_group.command(name="strategies")

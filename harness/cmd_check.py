@@ -27,6 +27,7 @@ def check(names: Sequence[str]) -> None:
         BenchError: a check failed, or a backbone cannot be loaded.
     """
     with waiting("loading TensorFlow ..."), quiet_stderr():
+        from harness.tf_keras import keras  # noqa: F401, I001  (lean only if it comes first)
         from architectures import contract
 
         contract.prepare()

@@ -11,7 +11,7 @@ import os
 import queue
 import signal
 import tempfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,6 +41,7 @@ from harness.rendezvous import COMMIT, Chief, Facts, Inbox, listen, stopped_text
 from harness.run_id import new_run_id
 from harness.store import Store
 from harness.supervise import End, follow, lead
+from harness.targets import Target
 from harness.tracking_uri import resolve_uri
 from harness.trainer import die_with
 
@@ -60,6 +61,7 @@ def run(
     *,
     chosen: Collection[str],
     resume: bool,
+    targets: Sequence[Target],
     control_port: int | None,
     wait_s: float,
     out: Path,
@@ -73,6 +75,7 @@ def run(
         config: what to run; `dataset` may be "auto".
         chosen: names of the fields that the user set.
         resume: whether to go on with an unfinished run of this configuration; the chief decides.
+        targets: what it is to reach, to measure how long that takes.
         control_port: where the chief listens for the others; None for the default.
         wait_s: how long workers wait for each other at the start.
         out: folder for all results.
@@ -93,14 +96,14 @@ def run(
     check_port_free(cluster.workers[cluster.index], f"The port of {cluster.name(cluster.index)}")
     store = Store(out)
     if not cluster.is_chief:
-        run, facts = _prepared(config, chosen, data_dir)
+        run, facts = _prepared(config, targets, chosen, data_dir)
         _follow(cluster, Member(cluster, facts, address, run.inbox), run, store, wait_s)
         return
     uri = resolve_uri(tracking_uri, store.root)
     store.check_writable()
     with listen(address) as listener:
         _warn_of_loopback(cluster.workers[0].host, str(listener.getsockname()[0]))
-        run, facts = _prepared(config, chosen, data_dir)
+        run, facts = _prepared(config, targets, chosen, data_dir)
         with (
             Chief(cluster, facts, listener, run.inbox, notify=say) as chief,
             opened_tracker(uri, store, experiment) as tracker,
@@ -130,6 +133,7 @@ class _Run:
     """What this worker knows of the run, beside what its training process does."""
 
     config: RunConfig
+    targets: tuple[str, ...]
     data: DataIdentity
     data_dir: Path | None
     run_id: str
@@ -162,6 +166,7 @@ class _Run:
         return {
             "run_id": run_id,
             "config": self.config.to_json(),
+            "targets": self.targets,
             "store": str(store),
             "data_dir": str(self.data_dir.absolute()) if self.data_dir else None,
         }
@@ -172,7 +177,7 @@ class _Run:
             run_id=self.run_id, role="run", config=self.config, status=end.status,
             reason=end.reason, started_at=self.started.isoformat(timespec="milliseconds"),
             duration_s=round(perf_counter() - self.start_s, 3), data=self.data,
-            history=tuple(self.points),
+            history=tuple(self.points), targets=self.targets,
         )  # fmt: skip
         with Shelf(store.checkpoint_dir(self.run_id)) as shelf:
             saved = shelf.newest()
@@ -186,7 +191,7 @@ class _Run:
 
 
 def _prepared(
-    config: RunConfig, chosen: Collection[str], data_dir: Path | None
+    config: RunConfig, targets: Sequence[Target], chosen: Collection[str], data_dir: Path | None
 ) -> tuple[_Run, Facts]:
     """Read the data; return the run and what all workers must have in common."""
     data = load(config, data_dir, say=say)
@@ -198,7 +203,10 @@ def _prepared(
     commit, _ = git_state(Path(__file__).parent)
     if commit:
         facts[COMMIT] = commit
-    run = _Run(config=config, data=identity, data_dir=data_dir, run_id=new_run_id(config))
+    run = _Run(
+        config=config, targets=tuple(map(str, targets)), data=identity, data_dir=data_dir,
+        run_id=new_run_id(config),
+    )  # fmt: skip
     return run, {**facts, **config.to_json(), "data": identity.digest}
 
 
@@ -259,7 +267,7 @@ def _listener(
             case {"kind": "images", "epoch": epoch, "images": images}:
                 progress.images(epoch, images)
             case {"kind": "epoch", "point": values}:
-                point = EpochPoint(**values)
+                point = EpochPoint.from_json(values)
                 run.points.append(point)
                 progress.epoch(point)
                 tracker.epoch(run.run_id, point)

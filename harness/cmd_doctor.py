@@ -83,7 +83,7 @@ def _machine() -> Rows:
 
 def _devices() -> dict[str, str]:
     """Return each device that TensorFlow sees with what it tells of it."""
-    import tensorflow as tf
+    from harness.tf_keras import tf
 
     found = {}
     for device in tf.config.list_physical_devices():

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.checkpoint import Shelf, find_unfinished, last_epoch
-from harness.cmd_report import report as write_report
 from harness.config import RunConfig
 from harness.console import (
     RunProgress,
@@ -30,6 +29,7 @@ from harness.record import EpochPoint, RunRecord
 from harness.run_id import new_run_id
 from harness.schedule import check_warmup
 from harness.store import RECORD_FILE, Store
+from harness.targets import Target
 from harness.tracking_uri import resolve_uri
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def run(
     chosen: Collection[str],
     report: bool,
     resume: bool,
+    targets: Sequence[Target],
     out: Path,
     tracking_uri: str | None,
     experiment: str,
@@ -54,6 +55,7 @@ def run(
         chosen: names of the fields that the user set.
         report: whether to write a report of several runs.
         resume: whether to go on with unfinished runs of these configurations.
+        targets: what each is to reach, to measure how long that takes.
         out: folder for all results.
         tracking_uri: MLflow store as given, or None.
         experiment: name in MLflow.
@@ -77,8 +79,9 @@ def run(
     )
     with opened_tracker(uri, store, experiment) as tracker:
         records = _all_trained(
-            configs, store, tracker, data_dir, unfinished if resume else lambda _config: None
-        )
+            configs, store, tracker, data_dir, unfinished if resume else lambda _config: None,
+            targets,
+        )  # fmt: skip
         with waiting("drawing pictures and sending them to MLflow ..."):
             tracker.flush()
     where = places(out, tracking_uri, experiment)
@@ -86,6 +89,8 @@ def run(
     if len(configs) > 1:
         console.print(comparison_table(done))
     if report and len(done) > 1:
+        from harness.cmd_report import report as write_report  # seconds that few runs need
+
         write_report(
             sweeps=(), runs=[record.run_id for record in done], everything=False,
             to=store.report_dir(f"{done[0].run_id}-and-{len(done) - 1}-more"), out=out,
@@ -106,11 +111,17 @@ def opened_tracker(uri: str, store: Store, experiment: str) -> Tracker:
     """
     with waiting("loading MLflow ..."):
         from harness.track import Tracker
-        from reports.illustrate import illustrate
-    tracker = Tracker(uri, store, experiment=experiment, illustrate=illustrate, notify=say)
+    tracker = Tracker(uri, store, experiment=experiment, illustrate=_illustrate, notify=say)
     with waiting("opening the tracking store ..."):
         tracker.check()
     return tracker
+
+
+def _illustrate(record: RunRecord, folder: Path) -> list[Path]:
+    """Draw the pictures of a run; what that needs is loaded only once there is a record."""
+    from reports.illustrate import illustrate
+
+    return illustrate(record, folder)
 
 
 def _open_devices(
@@ -126,7 +137,7 @@ def _open_devices(
         from harness.model import blueprint, build
         from harness.replica_layers import check_jit
 
-        layout = open_devices(configs[0])
+        layout = open_devices(*configs)
         plans = [blueprint(c, image_shape=image_shape, classes=classes) for c in configs]
         for plan in dict.fromkeys(plans):
             model, jit = build(plan, seed=0).model, configs[0].jit == "on"
@@ -141,6 +152,7 @@ def _all_trained(
     tracker: Tracker,
     data_dir: Path | None,
     unfinished: Callable[[RunConfig], Shelf | None],
+    targets: Sequence[Target],
 ) -> list[RunRecord]:
     """Train one after the other and show each result; of several, one that fails ends none.
 
@@ -152,7 +164,7 @@ def _all_trained(
     for number, config in enumerate(configs, start=1):
         if len(configs) > 1:
             note(f"run {number} of {len(configs)}: {config.backbone}, seed {config.seed}")
-        record = _trained(config, store, tracker, data_dir, unfinished(config))
+        record = _trained(config, store, tracker, data_dir, unfinished(config), targets)
         records.append(record)
         try:
             show(record, store, in_full=len(configs) == 1)
@@ -171,6 +183,7 @@ def _trained(
     tracker: Tracker,
     data_dir: Path | None,
     shelf: Shelf | None,
+    targets: Sequence[Target],
 ) -> RunRecord:
     """Train and evaluate, or go on with the run of `shelf`; tell the screen and the tracker."""
     from harness.draft import Identity
@@ -194,6 +207,7 @@ def _trained(
                 say=say, note=note, begun=progress.begun, images=progress.images, epoch=on_epoch
             ),
             shelf=shelf,
+            targets=targets,
         )
     tracker.finish(record)
     return record

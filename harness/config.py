@@ -19,6 +19,7 @@ from harness.errors import UsageError, did_you_mean
 Jit = Literal["off", "on", "auto"]
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 Scaling = Literal["none", "linear", "sqrt"]
+Decay = Literal["none", "linear", "cosine"]
 BoxLoss = Literal["mse", "huber", "giou", "ciou"]
 Pretrained = Literal["none", "imagenet"]
 
@@ -126,6 +127,10 @@ class RunConfig:
     warmup_epochs: float | None = _knob(
         None, "Epochs until a scaled learning rate is reached (unset: 1 if linear, else 0).",
         "Training", kind=float, low=0, optional=True,
+    )  # fmt: skip
+    learning_rate_decay: Decay = _knob(
+        "none", "How the learning rate falls to 0 over the epochs of the run, after any warm-up.",
+        "Training", choices=get_args(Decay),
     )  # fmt: skip
     class_weight: float = _knob(
         1.0, "Weight of the cross-entropy in the loss.", "Training", kind=float, low=0, high=1e6

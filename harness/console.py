@@ -218,7 +218,8 @@ def comparison_table(records: Iterable[RunRecord]) -> Table:
     table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
     table.add_column("backbone", overflow="fold")
     titles = [METRICS[n].title for n in ("score", "accuracy", "mean_iou", "images_per_s")]
-    for title in ("seed", *titles, "parameters", "MFLOP"):
+    aimed = any(record.targets for record in rows)
+    for title in ("seed", *titles, "parameters", "MFLOP", *(["to target (s)"] if aimed else [])):
         table.add_column(title, justify="right", no_wrap=True)
     rows.sort(key=lambda record: record.value(f"{split}_score") or 0.0, reverse=True)
     for record in rows:
@@ -230,6 +231,7 @@ def comparison_table(records: Iterable[RunRecord]) -> Table:
             _cell(record, "images_per_s", METRICS["images_per_s"].digits),
             f"{record.model.parameters:,}" if record.model else "",
             _cell(record, "mflops", METRICS["mflops"].digits),
+            *([_cell(record, "time_to_target_s", 1)] if aimed else []),
         )
     return table
 
@@ -251,10 +253,35 @@ def facts_lines(record: RunRecord) -> Sequence[str]:
         cost = "" if mflops is None else f", {mflops:,.1f} MFLOP per image forward"
         lines.append(f"{record.model.parameters:,} parameters{cost}")
     lines += _training_lines(record)
-    memory = record.value("peak_rss_mib")
+    lines += _timing_lines(record)
+    memory, held = record.value("peak_rss_mib"), record.value("peak_device_mib")
     if memory is not None:
-        lines.append(f"peak memory {memory:,.0f} MiB")
+        device = "" if held is None else f", {held:,.0f} MiB on a device"
+        lines.append(f"peak memory {memory:,.0f} MiB{device}")
     return lines
+
+
+def _timing_lines(record: RunRecord) -> Iterator[str]:
+    """Yield what a step took, when the targets were reached, and what disturbed the timing."""
+    p50, p90 = record.value("step_p50_ms"), record.value("step_p90_ms")
+    first, data = record.value("first_batch_s"), record.value("data_images_per_s")
+    if p50 is not None and p90 is not None:
+        parts = [f"a step took {p50:,.1f} ms (median; 90 % within {p90:,.1f} ms)"]
+        parts += [] if first is None else [f"the first batch was done after {first:,.1f} s"]
+        parts += [] if data is None else [f"scenes alone {data:,.0f} images/s"]
+        yield ", ".join(parts)
+    reached = record.measures.get("time_to_target_s")
+    if reached is not None:
+        what = f"{' and '.join(record.targets)}"
+        yield (
+            f"{what}: not reached, as {reached.reason}"
+            if reached.value is None
+            else f"{what}: reached in {reached.value:,.1f} s of training and validation (epoch "
+            f"{len(reached.samples)}); loading, compilation and checkpoints not counted"
+        )
+    disturbed = record.disturbance()
+    if disturbed is not None:
+        yield f"disturbed while it was timed: {disturbed}"
 
 
 def _training_lines(record: RunRecord) -> Iterator[str]:

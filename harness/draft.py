@@ -10,6 +10,8 @@ from harness.checkpoint import Checkpoint
 from harness.config import RunConfig
 from harness.data import Data
 from harness.record import EpochPoint, Machine, Measure, ModelFacts, Role, RunRecord, Status
+from harness.run_times import RunTimes
+from harness.targets import Target, time_to_target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +42,20 @@ class End:
 
 @dataclass(slots=True, kw_only=True)
 class Draft:
-    """What is known so far of a run that has not ended."""
+    """What is known so far of a run that has not ended.
+
+    Attributes:
+        times: of what history does not tell.
+        unwatched: why nobody knows what else the machine did; None if it was watched.
+    """
 
     config: RunConfig
     identity: Identity
     started_at: str
     start_s: float
+    targets: tuple[Target, ...] = ()
+    times: RunTimes = field(default_factory=RunTimes)
+    unwatched: str | None = None
     machine: Machine | None = None
     model: ModelFacts | None = None
     data: Data | None = None
@@ -77,20 +87,35 @@ class Draft:
             machine=self.machine,
             model=self.model,
             history=tuple(self.history),
-            measures=dict(self.measures),
+            measures=self.measures | self._times(),
             files=dict(self.files),
             resumed_after=self.resumed_after,
             cause=end.cause,
+            targets=tuple(map(str, self.targets)),
         )
 
-    def note_speed(self) -> None:
-        """Set the throughput measured so far: total images over total time, a sample an epoch."""
-        images = sum(point.images for point in self.history)
-        seconds = sum(point.train_s for point in self.history)
-        self.measures["images_per_s"] = Measure(
-            value=images / seconds,
-            samples=tuple(point.images / point.train_s for point in self.history),
-        )
+    def _times(self) -> dict[str, Measure]:
+        """Return what the epochs so far say of speed, and of the way to the targets.
+
+        Throughput is total images over total time, with a sample for each epoch.
+        """
+        history = self.history
+        if not history:
+            return {}
+        images, seconds = sum(p.images for p in history), sum(p.train_s for p in history)
+        disturbed = float(sum(bool(point.disturbed) for point in history))
+        measures = {
+            "images_per_s": Measure(
+                value=images / seconds, samples=tuple(p.images / p.train_s for p in history)
+            ),
+            **self.times.measures(),
+            "disturbed_epochs": Measure(reason=self.unwatched)
+            if self.unwatched
+            else Measure(value=disturbed),
+        }
+        if self.targets:
+            measures["time_to_target_s"] = time_to_target(history, self.targets)
+        return measures
 
     def continues(self, saved: Checkpoint) -> None:
         """Take over what an earlier attempt measured, but for its epochs."""
@@ -98,6 +123,7 @@ class Draft:
         self.started_at = before.started_at
         self.start_s -= before.duration_s
         self.resumed_after = (*before.resumed_after, saved.epoch)
+        self.times.continues(before.measures)
         compiled = before.measures.get("compile_s")
         if compiled and compiled.value is not None:
             self.measures["compile_s"] = compiled

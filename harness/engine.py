@@ -13,17 +13,18 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
+from harness.adam import FusedAdam
 from harness.loss_scale import LossScale
 from harness.model import Network, build, facts
 from harness.record import Measure, ModelFacts
 from harness.replica_layers import check_jit, share_batches
 from harness.scenes import Scenes
+from harness.shards import cut
 from harness.strategy import Layout
+from harness.tf_keras import keras, tf
 from harness.timing import Span
 from harness.train_step import TRAIN_METRICS, EngineKey, predict_function, train_function
 
@@ -82,7 +83,11 @@ class Engine:
             )
             if layout.replicas > 1:
                 share_batches(self.model)
-            self.optimizer = keras.optimizers.Adam()
+            self.parts = cut(
+                self.model, backbone=key.blueprint.backbone, head=key.blueprint.head,
+                images=key.replica_batch, shards=layout.shards,
+            )  # fmt: skip
+            self.optimizer = FusedAdam()
             self.optimizer.build(self.model.trainable_variables)
             half = key.blueprint.precision == "mixed_float16"
             self.loss_scale = LossScale(self.optimizer) if half else None

@@ -18,9 +18,10 @@ from harness.devices import replica_batch
 from harness.engine import Engine
 from harness.errors import BenchError, UsageError
 from harness.jit_choice import JitChoice, choose, compiled
-from harness.machine import memory_gib, resident_mib
+from harness.machine import cpu_cores, memory_gib, resident_mib
 from harness.model import blueprint
 from harness.record import Measure
+from harness.shards import wanted
 from harness.strategy import Layout, open_layout
 from harness.train_step import EngineKey
 
@@ -35,14 +36,26 @@ MEMORY_SHARE = 1 / 8
 a sweep, at most four by default, train beside it, and each needs room to work."""
 
 
-def open_devices(config: RunConfig) -> Layout:
+def open_devices(config: RunConfig, *others: RunConfig, split: bool = True) -> Layout:
     """Open the strategy of a configuration, for this process and once.
+
+    Args:
+        config: what is trained first.
+        others: what this process trains after it, on the same devices.
+        split: whether a CPU may cut batches into shards. A sweep's worker trains whatever comes,
+            and its results must not depend on what came first.
 
     Raises:
         UsageError: unknown strategy.
         DeviceError: the devices are not there, or cannot share the batch.
     """
-    layout = _layout(config.strategy, config.devices, config.threads)
+    key = config.strategy, config.devices, config.threads
+    if key not in _layouts:
+        shards = wanted([config, *others], cpu_cores()) if split else 1
+        _layouts[key] = open_layout(
+            strategy=config.strategy, devices=config.devices, threads=config.threads, shards=shards
+        )
+    layout = _layouts[key]
     _replica_batch(config, layout)
     return layout
 
@@ -123,10 +136,8 @@ def _replica_batch(config: RunConfig, layout: Layout) -> int:
     )
 
 
-@functools.lru_cache(maxsize=1)
-def _layout(strategy: str, devices: str, threads: int) -> Layout:
-    return open_layout(strategy=strategy, devices=devices, threads=threads)
-
+_layouts: dict[tuple[str, str, int], Layout] = {}
+"""The open strategies by what was asked for: the threads of a process cannot be set twice."""
 
 _choices: dict[tuple[EngineKey, Layout], JitChoice] = {}
 """What `--jit auto` came to in this process, beside the engines, of which only a few are kept."""

@@ -14,11 +14,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import keras
-import tensorflow as tf
-
 from harness.plain_words import in_words
 from harness.products import Uncountable, multiply_adds
+from harness.tf_keras import keras, tf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import tensorflow as tf
-
 from harness.box_losses import HUBER_DELTA, LEAST_HEIGHT
 from harness.config import BoxLoss
+from harness.tf_keras import tf
 
 
+# AutoGraph cannot read `match`, and warns of it.
+@tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
 def box_loss(name: BoxLoss, true: Any, predicted: Any) -> Any:
     """Return the loss of each pair of boxes."""
     match name:

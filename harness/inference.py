@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from harness.engine import Engine
 from harness.errors import UsageError
+from harness.tf_keras import tf
 from harness.train_step import predict_function
 
 

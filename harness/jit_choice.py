@@ -9,14 +9,13 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-import tensorflow as tf
-
 from harness.cause import cause_of
 from harness.engine import Engine, Objective
 from harness.errors import BenchError, PluginError
 from harness.plain_words import in_words
 from harness.record import Measure, RunRecord
 from harness.strategy import Layout
+from harness.tf_keras import tf
 from harness.train_step import EngineKey
 
 ROUNDS = 5

@@ -19,11 +19,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from harness.errors import DivergedRun
+from harness.tf_keras import keras, tf
 
 INITIAL_SCALE = 2.0**15
 """Keras's default: too high is mended within steps, too low only after thousands."""

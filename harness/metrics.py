@@ -73,7 +73,13 @@ METRICS: dict[str, Metric] = {
     ),
     "data_images_per_s": Metric(
         title="images/s of the data", unit="1/s", better="higher",
-        meaning="training scenes over the time of making them alone", digits=0,
+        meaning="training scenes of one process over the time of making them alone; in a run the "
+        "CPU time of the thread that does so", digits=0,
+    ),
+    "disturbed_epochs": Metric(
+        title="disturbed epochs", unit="epochs", better="lower",
+        meaning="epochs during whose training other processes used a tenth of the cores, or a "
+        "hypervisor or a slow clock took part of them", digits=0,
     ),
     "first_batch_s": Metric(
         title="time to first batch", unit="s", better="lower",

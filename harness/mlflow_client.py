@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from harness.errors import BenchError, TrackingError
+from harness.lean import without_extras
 from harness.mlflow_view import experiment_tags
 from harness.tracking_uri import is_server, public_uri, sqlite_file
 
@@ -34,10 +35,11 @@ _SETTINGS = {
 for _name, _value in _SETTINGS.items():
     os.environ.setdefault(_name, _value)
 
-from mlflow import MlflowClient  # noqa: E402  (its settings come first)
-from mlflow.entities import Experiment  # noqa: E402
+with without_extras():  # its settings come first
+    from mlflow import MlflowClient
+    from mlflow.entities import Experiment
 
-from harness.mlflow_database import make_database  # noqa: E402  (imports MLflow too)
+    from harness.mlflow_database import make_database
 
 _PROBE_S = 5.0
 """Patience for the first contact: a user waits for it before anything starts."""

@@ -115,6 +115,8 @@ def epoch_metrics(point: EpochPoint) -> dict[str, float]:
     values = {f"{EPOCH_PREFIX}{name}": value for name, value in point.metrics.items()}
     if point.train_s > 0:
         values[f"{EPOCH_PREFIX}images_per_s"] = point.images / point.train_s
+    if point.validation_s is not None:
+        values[f"{EPOCH_PREFIX}validation_s"] = point.validation_s
     return finite(values) | {EPOCH_MARK: point.train_s}
 
 

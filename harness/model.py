@@ -6,14 +6,13 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import keras
-
 from architectures import registry
 from architectures.heads import attach_heads
 from harness.config import Precision, RunConfig
 from harness.errors import PluginError
 from harness.flops import Counted, count
 from harness.record import Layer, Measure, ModelFacts, Part
+from harness.tf_keras import keras
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

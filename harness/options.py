@@ -22,6 +22,7 @@ from harness.devices import (
     replica_batch,
 )
 from harness.errors import UsageError
+from harness.recipes import RECIPES, recipe
 from harness.schedule import check_warmup
 from harness.tracking_uri import public_uri
 
@@ -74,8 +75,8 @@ def config_options(*, without: Collection[str] = ()) -> Callable[[Command], Comm
 
 
 def given(context: click.Context) -> set[str]:
-    """Return the names of parameters that the user set, by option or environment."""
-    unset = {ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP, None}
+    """Return the names of parameters that the user set, by option, recipe or environment."""
+    unset = {ParameterSource.DEFAULT, None}
     return {name for name in context.params if context.get_parameter_source(name) not in unset}
 
 
@@ -207,6 +208,23 @@ def data_dir_option(command: Command) -> Command:
         "--data-dir", type=click.Path(path_type=Path), envvar="BENCH_DATA_DIR", show_envvar=True,
         help="Folder with MNIST's four IDX files or mnist.npz.",
     )(command)  # fmt: skip
+
+
+def recipe_option(command: Command) -> Command:
+    """Add the option that sets several others at once, where the user sets nothing else."""
+    return click.option(
+        "--recipe", metavar=f"[{'|'.join(RECIPES)}]", is_eager=True, expose_value=False,
+        callback=_take_recipe,
+        help="Options that work well together, each of which another option overrides.",
+    )(command)  # fmt: skip
+
+
+def _take_recipe(context: click.Context, _option: click.Parameter, name: str | None) -> None:
+    if name is None:
+        return
+    fields = dict(recipe(name).fields)
+    fields["backbones"] = [fields.pop("backbone")]
+    context.default_map = {**(context.default_map or {}), **fields}
 
 
 def resume_option(command: Command) -> Command:

@@ -34,7 +34,7 @@ def tell(job: str) -> None:
     configs = [RunConfig.from_json(each) for each in values["configs"]]
     data_dir = Path(values["data_dir"]) if values["data_dir"] else None
     try:
-        layout = open_devices(configs[0])
+        layout = open_devices(*configs)
         _answer({"devices": len(layout.devices)})
         for config in configs:
             sys.stdin.readline()

@@ -12,6 +12,7 @@ from harness.draft import Identity
 from harness.record import EpochPoint
 from harness.run import Watch, execute
 from harness.store import Store
+from harness.targets import parse_targets
 
 SYMPTOMS = ("UnavailableError", "AbortedError", "CancelledError", "DeadlineExceededError")
 """What TensorFlow raises on a worker when another is gone: the cause lies elsewhere."""
@@ -21,8 +22,8 @@ def train(job: Mapping[str, Any], tell: Callable[..., None]) -> Mapping[str, Any
     """Do the run; return how it ended.
 
     Args:
-        job: `run_id`, `config` (JSON), `store` and `data_dir` (paths). On all but the chief the
-            store is a folder that is thrown away.
+        job: `run_id`, `config` (JSON), `targets`, `store` and `data_dir` (paths). On all but the
+            chief the store is a folder that is thrown away.
         tell: is told of progress: `say`, `begun`, `images` and `epoch`, as `Watch` has them.
     """
 
@@ -44,6 +45,7 @@ def train(job: Mapping[str, Any], tell: Callable[..., None]) -> Mapping[str, Any
             images=lambda epoch, images: tell("images", epoch=epoch, images=images),
             epoch=on_epoch,
         ),
+        targets=parse_targets(job["targets"]),
     )
     reason = record.reason or ""
     return {

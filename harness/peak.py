@@ -11,9 +11,8 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
-import tensorflow as tf
-
 from harness.record import Measure
+from harness.tf_keras import tf
 
 DTYPES = ("float32", "bfloat16", "float16")
 

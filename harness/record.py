@@ -56,6 +56,10 @@ class Measure:
 class EpochPoint:
     """One epoch: 1-based number, training images and seconds, and metrics by full name.
 
+    Attributes:
+        validation_s: seconds of predicting and judging that split; None in older records.
+        disturbed: what disturbed its training in words, see `harness.disturbance`.
+
     Raises:
         ValueError: a number is NaN or infinite: what could not be measured is left out.
     """
@@ -64,9 +68,17 @@ class EpochPoint:
     images: int
     train_s: float
     metrics: Mapping[str, float]
+    validation_s: float | None = None
+    disturbed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check_finite(f"epoch {self.epoch}", self.train_s, *self.metrics.values())
+        _check_finite(f"epoch {self.epoch}", self.validation_s or 0.0)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> EpochPoint:
+        """Build an epoch from the plain values of its fields."""
+        return cls(**{**values, "disturbed": tuple(map(str, values.get("disturbed", ())))})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +115,8 @@ class Machine:
         driver: of these GPUs.
         thread_settings: environment variables by which libraries lay out their threads, as far as
             they are set, and the threads of TensorFlow, by the names in `TENSORFLOW_THREADS`.
+        shards: parts of each batch that a CPU worked on at once, with one thread each if there are
+            several.
     """
 
     host_digest: str
@@ -124,6 +138,7 @@ class Machine:
     gpus: tuple[str, ...] = ()
     driver: str | None = None
     thread_settings: Mapping[str, str] = field(default_factory=dict)
+    shards: int = 1
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Machine:
@@ -195,6 +210,7 @@ class RunRecord:
         resumed_after: the epochs after which another process went on; `machine` is the last one's.
         cause: of a failure, for programs; `reason` is for people.
         too_large: batch sizes of a sweep's trial that ran out of memory before `config`'s.
+        targets: what it was to reach, such as "score>=0.9", see `harness.targets`.
     """
 
     run_id: str
@@ -216,12 +232,22 @@ class RunRecord:
     resumed_after: tuple[int, ...] = ()
     cause: Cause | None = None
     too_large: tuple[int, ...] = ()
+    targets: tuple[str, ...] = ()
     version: int = RECORD_VERSION
 
     def value(self, name: str) -> float | None:
         """Return the value of a measure such as "test_score", or None if it is absent."""
         measure = self.measures.get(name)
         return None if measure is None else measure.value
+
+    def disturbance(self) -> str | None:
+        """Return in words how many epochs were disturbed and by what; None if none is known."""
+        hit = [point for point in self.history if point.disturbed]
+        if not hit:
+            return None
+        of = f"{len(hit)} of {len(self.history)} epochs"
+        such = "" if len(hit) == 1 else f", such as epoch {hit[0].epoch}"
+        return f"{of}{such}: {' and '.join(hit[0].disturbed)}"
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as plain JSON values."""
@@ -280,9 +306,10 @@ def _parsed(values: Mapping[str, Any]) -> dict[str, Any]:
         parsed["machine"] = Machine.from_json(values["machine"])
     if values.get("model"):
         parsed["model"] = _model(values["model"])
-    parsed["history"] = tuple(EpochPoint(**point) for point in values["history"])
+    parsed["history"] = tuple(map(EpochPoint.from_json, values["history"]))
     for name in ("resumed_after", "too_large"):
         parsed[name] = tuple(map(int, values.get(name, ())))
+    parsed["targets"] = tuple(map(str, values.get("targets", ())))
     parsed["measures"] = {
         name: Measure(**measure | {"samples": tuple(measure["samples"])})
         for name, measure in values["measures"].items()

@@ -22,10 +22,8 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import keras
-import tensorflow as tf
-
 from harness.errors import UsageError
+from harness.tf_keras import keras, tf
 
 SEED_STEP = 1_327_217_885
 """The golden section of 2^31, within which Keras takes seeds: its multiples keep far apart, so
@@ -58,6 +56,20 @@ def check_jit(model: keras.Model, *, name: str, jit: bool, replicas: int) -> Non
                 f"XLA cannot compile sums over replicas, but batch normalisation over {replicas} "
                 f"replicas needs them, and {name} has it ({layer.name}). Use --jit off."
             )
+
+
+def looks_across(model: keras.Model) -> bool:
+    """Tell whether one device must see the whole batch at once for the result to be its own.
+
+    So it is with batch normalisation, with draws at random and with losses that layers add by
+    themselves, which may be means over the batch.
+    """
+    return any(
+        (isinstance(layer, keras.layers.BatchNormalization) and layer.trainable)
+        or seed_generators(layer)
+        or layer.activity_regularizer is not None
+        for layer in _layers(model)
+    )
 
 
 def random_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:

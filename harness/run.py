@@ -22,6 +22,8 @@ from harness.cause import cause_of, memory_words
 from harness.checkpoint import Checkpoint, Shelf, changes, obstacle
 from harness.config import RunConfig
 from harness.data import Data, load
+from harness.device_memory import forget_peak, peak_device_mib
+from harness.disturbance import Watcher
 from harness.draft import Draft, End, Identity
 from harness.engine import Engine
 from harness.engines import compiled_engine, open_devices
@@ -35,6 +37,7 @@ from harness.scenes import Scenes
 from harness.schedule import schedule
 from harness.split_results import epoch_point, evaluate_split
 from harness.store import FULL, Store, cannot_write
+from harness.targets import Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +92,7 @@ def execute(
     data_dir: Path | None,
     watch: Watch | None = None,
     shelf: Shelf | None = None,
+    targets: Sequence[Target] = (),
 ) -> RunRecord:
     """Train and evaluate once; write predictions and record into the store; return the record.
 
@@ -101,6 +105,7 @@ def execute(
         data_dir: the folder that the user named for the data, or None.
         watch: who is told how it goes.
         shelf: its checkpoints, if the caller holds them; released at the end.
+        targets: what it is to reach, to measure how long that takes; it trains on to its end.
 
     Returns:
         A record, whatever happened: `failed` with reason and traceback, `pruned`, `interrupted`.
@@ -111,7 +116,7 @@ def execute(
     watch = watch or Watch()
     draft = Draft(
         config=config, identity=identity, start_s=perf_counter(),
-        started_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        started_at=datetime.now(UTC).isoformat(timespec="milliseconds"), targets=tuple(targets),
     )  # fmt: skip
     with shelf or Shelf(store.checkpoint_dir(identity.run_id), say=watch.say) as shelf:
         end = _attempt(config, store.run_dir(identity.run_id), data_dir, watch, draft, shelf)
@@ -173,7 +178,7 @@ def _chapters(
     config: RunConfig, folder: Path, data_dir: Path | None, watch: Watch, draft: Draft,
     shelf: Shelf,
 ) -> None:  # fmt: skip
-    layout = open_devices(config)
+    layout = open_devices(config, split=draft.identity.sweep is None)
     draft.machine = fingerprint(
         strategy=layout.name,
         replicas=layout.replicas,
@@ -181,28 +186,34 @@ def _chapters(
         devices=layout.devices,
         threads=config.threads,
     )
+    forget_peak(layout.devices)
     data = draft.data = load(config, data_dir, say=watch.say)
     saved = shelf.newest()
     engine, draft.measures["compile_s"], choice = compiled_engine(
         config, data, layout, decided=JitChoice.of_record(saved.record) if saved else None
     )
-    draft.machine = replace(draft.machine, jit="on" if engine.key.jit else "off")
+    draft.machine = replace(
+        draft.machine, jit="on" if engine.key.jit else "off", shards=len(engine.parts)
+    )
     if choice is not None:
         draft.measures |= choice.measures()
         watch.note(choice.words())
     draft.model, draft.measures["mflops"] = engine.facts
     engine.reset(config.seed)
     validation = data.validation()
-    _train(config, engine, data, validation, watch, draft, shelf, saved)
+    with Watcher() as watcher:
+        draft.unwatched = watcher.reason
+        _train(config, engine, data, validation, watch, draft, shelf, saved, watcher)
     evaluate_split("validation", validation, config, engine, folder, draft)
     if config.evaluate_test:
         evaluate_split("test", data.open_test(), config, engine, folder, draft)
     draft.measures["peak_rss_mib"] = Measure(value=round(peak_rss_mib(), 1))
+    draft.measures["peak_device_mib"] = peak_device_mib(layout.devices)
 
 
 def _train(
     config: RunConfig, engine: Engine, data: Data, validation: Scenes, watch: Watch,
-    draft: Draft, shelf: Shelf, saved: Checkpoint | None,
+    draft: Draft, shelf: Shelf, saved: Checkpoint | None, watcher: Watcher,
 ) -> None:  # fmt: skip
     """Train epoch by epoch; leave the weights of the last epoch, or of the best with patience."""
     watch.begun(config.epochs, images_per_epoch(data, engine.global_batch), engine.global_batch)
@@ -216,13 +227,17 @@ def _train(
     for epoch in range(1, config.epochs + 1):
         fresh = epoch > len(done)
         if fresh:
-            on_images = functools.partial(watch.images, epoch)
-            result = train_epoch(epoch, config, plan, engine, data, on_images=on_images)
-            point = epoch_point(config, epoch, result, validation, engine)
+            result = train_epoch(
+                epoch, config, plan, engine, data,
+                on_images=functools.partial(watch.images, epoch),
+                make=functools.partial(draft.times.timed, data.train_scenes),
+            )  # fmt: skip
+            draft.times.note(result.spans)
+            disturbed = watcher.between(result.spans[0].start_s, result.spans[-1].end_s)
+            point = epoch_point(config, epoch, result, validation, engine, disturbed)
         else:
             point = done[epoch - 1]
         draft.history.append(point)
-        draft.note_speed()
         if config.precision == "mixed_float16" and epoch >= len(done):
             skipped = epoch * steps - engine.updates
             draft.measures["skipped_steps"] = Measure(value=float(skipped))

@@ -6,9 +6,8 @@ has no path that two layouts share. What can be compared is the same net without
 
 from __future__ import annotations
 
-import keras
-
 from harness.replica_layers import random_layers, seed_generators
+from harness.tf_keras import keras
 
 RATES = (
     "rate", "stddev", "dropout", "recurrent_dropout", "drop_rate", "drop_prob", "drop_path_rate",

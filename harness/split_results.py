@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
@@ -25,19 +26,30 @@ EXAMPLES_OF_A_KIND = 12
 
 
 def epoch_point(
-    config: RunConfig, epoch: int, result: EpochResult, validation: Scenes, engine: Engine
-) -> EpochPoint:
+    config: RunConfig, epoch: int, result: EpochResult, validation: Scenes, engine: Engine,
+    disturbed: tuple[str, ...] = (),
+) -> EpochPoint:  # fmt: skip
     """Return an epoch with what the engine then makes of the validation split.
+
+    Args:
+        config: of the run.
+        epoch: its number.
+        result: of training it.
+        validation: the whole split.
+        engine: as training left it.
+        disturbed: what disturbed the training, in words.
 
     Raises:
         DivergedRun: a metric or prediction is not finite.
     """
+    start_s = perf_counter()
     try:
-        return _point(epoch, result, _quality(config, _predict(validation, engine)))
+        point = _point(epoch, result, _quality(config, _predict(validation, engine)))
     except BenchError as error:
         if config.precision == "float32":
             raise
         raise type(error)(f"{error} Or use --precision float32.") from error
+    return replace(point, validation_s=perf_counter() - start_s, disturbed=disturbed)
 
 
 def evaluate_split(

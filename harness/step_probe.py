@@ -9,8 +9,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import tensorflow as tf
-
 from harness.config import RunConfig
 from harness.engine import Engine
 from harness.engines import open_devices
@@ -23,6 +21,7 @@ from harness.record import Measure
 from harness.scenes import CANVAS_PX
 from harness.step_memory import StepMemory, absent
 from harness.strategy import Layout
+from harness.tf_keras import tf
 from harness.train_step import EngineKey
 
 _RESET_PEAK = Path("/proc/self/clear_refs")

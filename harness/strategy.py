@@ -8,12 +8,11 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-import tensorflow as tf
-
 from harness.cluster import Cluster, read_cluster
 from harness.devices import LOCAL_TPU, check_devices, find_tpu, parse_devices
 from harness.errors import DeviceError
 from harness.machine import cpu_cores
+from harness.tf_keras import tf
 from harness.tpu import no_local_tpu, open_tpu, sees_local_tpu
 
 
@@ -28,6 +27,7 @@ class Layout:
         why: why this one, in words.
         workers: processes that train one model together, each with equally many replicas.
         worker: which of them this process is, in the order of their replicas.
+        shards: parts of a batch that one CPU can work on at once, see `harness.shards`.
     """
 
     strategy: Any
@@ -36,6 +36,7 @@ class Layout:
     why: str
     workers: int = 1
     worker: int = 0
+    shards: int = 1
 
     @property
     def replicas(self) -> int:
@@ -68,7 +69,7 @@ class Layout:
         return slice(self.worker * local, (self.worker + 1) * local)
 
 
-def open_layout(*, strategy: str, devices: str, threads: int) -> Layout:
+def open_layout(*, strategy: str, devices: str, threads: int, shards: int = 1) -> Layout:
     """Set up threads and devices of this process and open the strategy.
 
     TensorFlow takes threads and logical devices once per process, before its first operation.
@@ -78,6 +79,8 @@ def open_layout(*, strategy: str, devices: str, threads: int) -> Layout:
         strategy: a key of `harness.devices.STRATEGIES`.
         devices: as `harness.devices.parse_devices` reads it; empty for the strategy's default.
         threads: threads per operation; 0 for one per core.
+        shards: with more than 1, one CPU works on so many at once, with one thread each, unless
+            the process was set up otherwise before.
 
     Raises:
         UsageError: unknown strategy, or no cluster for `multiworker`.
@@ -86,19 +89,25 @@ def open_layout(*, strategy: str, devices: str, threads: int) -> Layout:
     check_devices(strategy, devices)
     names = parse_devices(devices)
     cluster = read_cluster(os.environ) if strategy == "multiworker" else None
-    _set_threads(threads)
     tpu, found = _choose_tpu(strategy, names)
     if tpu:
+        _set_threads(threads)
         return _tpu_layout(tpu, found)
     gpus = tuple(f"gpu:{i}" for i in range(len(_list("GPU"))))
     chosen, why = _choose(strategy, names, gpus)
+    split = shards > 1 and chosen == ("cpu:0",) and not cluster and _set_split(shards)
+    if not split:
+        _set_threads(threads)
     _require(chosen, gpus)
     if cluster:
         return _multiworker_layout(cluster, chosen, why)
     why += found
     if len(chosen) == 1:
         one = tf.distribute.OneDeviceStrategy(f"/{chosen[0]}")
-        return Layout(strategy=one, name=chosen[0][:3], devices=chosen, why=why)
+        return Layout(
+            strategy=one, name=chosen[0][:3], devices=chosen, why=why,
+            shards=shards if split else 1,
+        )  # fmt: skip
     return Layout(strategy=_mirrored(chosen), name="mirrored", devices=chosen, why=why)
 
 
@@ -268,6 +277,25 @@ def _set_threads(threads: int) -> None:
             f"runs with {tf.config.threading.get_intra_op_parallelism_threads()}, not {wanted}. "
             "Start a fresh process."
         ) from error
+
+
+def _set_split(shards: int) -> bool:
+    """Set up one thread for each of several shards, unless this process has other threads."""
+    threading = tf.config.threading
+    found = (
+        threading.get_intra_op_parallelism_threads(),
+        threading.get_inter_op_parallelism_threads(),
+    )
+    if found == (1, shards):
+        return True
+    if found != (0, 0):
+        return False
+    try:
+        threading.set_intra_op_parallelism_threads(1)
+        threading.set_inter_op_parallelism_threads(shards)
+    except RuntimeError:  # it has run some operation, with threads of TensorFlow's choice
+        return False
+    return True
 
 
 def _list(kind: str) -> list[Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -60,19 +60,24 @@ def step_measures(spans: Sequence[Span]) -> dict[str, Measure]:
 
     The rate is total images over total time; its samples are the rates of the spans.
     """
+    steps = step_percentiles([span.step_s for span in spans])
     if not spans:
-        reason = "no training step was timed"
-        names = ("step_p50_ms", "step_p90_ms", "images_per_s")
-        return {name: Measure(reason=reason) for name in names}
-    steps_s = [span.step_s for span in spans]
+        return {**steps, "images_per_s": Measure(reason="no training step was timed")}
     images, seconds = sum(span.images for span in spans), sum(span.seconds for span in spans)
-    return {
-        "step_p50_ms": percentile(steps_s, 50),
-        "step_p90_ms": percentile(steps_s, 90),
-        "images_per_s": Measure(
-            value=images / seconds, samples=tuple(span.images / span.seconds for span in spans)
-        ),
-    }
+    rates = tuple(span.images / span.seconds for span in spans)
+    return {**steps, "images_per_s": Measure(value=images / seconds, samples=rates)}
+
+
+def step_percentiles(steps_s: Sequence[float]) -> dict[str, Measure]:
+    """Return `step_p50_ms` and `step_p90_ms` of the step times of graph calls, in seconds.
+
+    The samples stand with the median only: a long run has many.
+    """
+    if not steps_s:
+        none = Measure(reason="no training step was timed")
+        return {"step_p50_ms": none, "step_p90_ms": none}
+    p90 = replace(percentile(steps_s, 90), samples=())
+    return {"step_p50_ms": percentile(steps_s, 50), "step_p90_ms": p90}
 
 
 def percentile(samples_s: Sequence[float], q: int) -> Measure:

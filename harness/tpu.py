@@ -6,10 +6,9 @@ import functools
 import socket
 from typing import Any
 
-import tensorflow as tf
-
 from harness.devices import LOCAL_TPU
 from harness.errors import DeviceError
+from harness.tf_keras import tf
 
 _ANSWER_S = 10
 """How long to wait for a TPU's address; TensorFlow itself would wait for minutes."""

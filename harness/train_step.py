@@ -11,18 +11,16 @@ compiled function may not touch the variables of another device.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
-
-import keras
-import tensorflow as tf
 
 from harness import graph_boxes
 from harness.config import BoxLoss
 from harness.loss_scale import LossScale, overflows
 from harness.model import Blueprint
 from harness.strategy import Layout
+from harness.tf_keras import keras, tf
 
 TRAIN_METRICS = (
     "train_loss",
@@ -58,6 +56,7 @@ class Parts(Protocol):
         model, optimizer: built under it.
         loss_scale: of float16; None elsewhere.
         global_batch: images per step over all replicas.
+        parts: the shards of a replica's batch, see `harness.shards`.
     """
 
     key: EngineKey
@@ -66,6 +65,7 @@ class Parts(Protocol):
     optimizer: keras.optimizers.Optimizer
     loss_scale: LossScale | None
     global_batch: int
+    parts: tuple[slice, ...]
 
 
 def train_function(engine: Parts) -> Any:
@@ -155,18 +155,42 @@ def gradient_function(engine: Parts) -> Any:
 
     Given a scale, the gradients are those of the loss times it; the sums stay as they are.
     """
-    model, key = engine.model, engine.key
+    key = engine.key
     shape = (key.replica_batch, *key.blueprint.image_shape[:2])
+    of_part = _part_gradients(engine)
 
     def gradients(images: Any, labels: Any, boxes: Any, weights: Any, scale: Any = None) -> Any:
-        images = tf.ensure_shape(images, shape)
+        batch = tf.ensure_shape(images, shape), labels, boxes
+        if len(engine.parts) == 1:
+            return of_part(*batch, weights, scale)
+        # Nothing ties one to another: TensorFlow works on as many at once as it has threads.
+        found = [of_part(*(x[part] for x in batch), weights, scale) for part in engine.parts]
+        sums, grads = zip(*found, strict=True)
+        return tf.add_n(sums), [_total(same) for same in zip(*grads, strict=True)]
+
+    return gradients
+
+
+def _total(gradients: Sequence[Any]) -> Any:
+    """Return the sum over shards of a variable's gradients, in order; None if it has none."""
+    if gradients[0] is None:
+        return None
+    return tf.add_n([tf.convert_to_tensor(gradient) for gradient in gradients])
+
+
+def _part_gradients(engine: Parts) -> Any:
+    """Return what `gradient_function` does, for one shard."""
+    model, key = engine.model, engine.key
+    # What layers add by themselves, such as weight decay, counts once, not in each share.
+    shares = engine.layout.replicas * len(engine.parts)
+
+    def gradients(images: Any, labels: Any, boxes: Any, weights: Any, scale: Any) -> Any:
         with tf.GradientTape() as tape:
             probabilities, predicted = model(_pixels(images), training=True)
             entropy = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
             box_loss = graph_boxes.box_loss(key.box_loss, boxes, predicted)
             losses = weights[0] * entropy + weights[1] * box_loss
-            # What layers add by themselves, such as weight decay, counts once, not per replica.
-            added = tf.add_n(model.losses) / engine.layout.replicas if model.losses else 0.0
+            added = tf.add_n(model.losses) / shares if model.losses else 0.0
             loss = tf.reduce_sum(losses) / engine.global_batch + added
             if scale is not None:
                 loss *= scale
@@ -184,7 +208,10 @@ def predict_function(engine: Parts) -> Any:
     strategy, model = engine.layout.strategy, engine.model
 
     def forward(images: Any) -> Any:
-        return tuple(model(_pixels(images), training=False))
+        found = [model(_pixels(images[part]), training=False) for part in engine.parts]
+        if len(found) == 1:
+            return tuple(found[0])
+        return tuple(tf.concat(same, axis=0) for same in zip(*found, strict=True))
 
     def predict_call(images: Any) -> Any:
         return [strategy.gather(part, axis=0) for part in strategy.run(forward, args=(images,))]

@@ -43,6 +43,7 @@ def appendix_lines(comparison: Comparison) -> list[str]:
         *_data_and_machines(comparison),
         *_not_ranked(comparison.runs),
         *_runs(comparison.runs),
+        *_disturbed(comparison.runs),
         *_reading(),
     ]
 
@@ -135,6 +136,18 @@ def _runs(runs: Sequence[RunLine]) -> list[str]:
     head = ["run", "what", "status", "started", "took (s)", "machine", "commit", "test score"]
     body = table(head, rows, right="llllrllr")
     return ["## Runs", "", *_folded(body, f"All {count(len(runs), 'run')}", len(rows))]
+
+
+def _disturbed(runs: Sequence[RunLine]) -> list[str]:
+    """List what disturbed the timing of ranked runs; of all others their records tell."""
+    disturbed = [run for run in runs if run.disturbed and not run.not_ranked]
+    rows = [[code(run.run_id), _what(run), text(run.disturbed)] for run in disturbed]
+    if not rows:
+        return []
+    words = "They are kept and counted like all others; their images/s may be too low."
+    body = table(["run", "what", "disturbed"], rows)
+    title = f"{count(len(rows), 'run')}, and what was seen"
+    return ["## Disturbed while timed", "", words, "", *_folded(body, title, len(rows))]
 
 
 def _when(started_at: str) -> str:

@@ -52,6 +52,7 @@ class RunLine:
         machine: label of its machine, "" if unknown.
         score: on the test split; None if it was not tested.
         not_ranked: why it stands in no leaderboard; None if it does.
+        disturbed: what else the machine did while it was timed; None if nothing is known.
     """
 
     run_id: str
@@ -67,6 +68,7 @@ class RunLine:
     duration_s: float
     score: float | None
     not_ranked: str | None
+    disturbed: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,6 +280,7 @@ def _line(
         duration_s=record.duration_s,
         score=record.value("test_score"),
         not_ranked=reasons[record.run_id],
+        disturbed=record.disturbance(),
     )
 
 

@@ -12,6 +12,7 @@ from reports.compare import Comparison, Table
 from reports.diagram import layers_plot
 from reports.evidence import Evidence
 from reports.illustrate import read_examples
+from reports.race_figures import race_plot
 from reports.run_figures import curves_plot
 from reports.scene_figures import boxes_plot, right_wrong_plot, scenes_plot
 from reports.searches import Search
@@ -102,6 +103,8 @@ def _table_pictures(
         Titled(title="Scores", plot=score_plot(board.contenders, name=f"{prefix}scores")),
         Titled(title="Training curves",
                plot=_best_of(board, curves_plot(curves, name=f"{prefix}curves"))),
+        Titled(title="Race", plot=_best_of(board, race_plot(
+            curves, name=f"{prefix}race", machines=len(board.machines)))),
         *_scene_pictures(runs, who=leader, prefix=prefix),
         Titled(title="Confusion matrix",
                plot=confusion_plot(runs, who=leader, name=f"{prefix}confusion")),

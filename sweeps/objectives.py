@@ -25,6 +25,7 @@ NO_OBJECTIVES = {
     "peak_rss_mib": _ONE_PROCESS,
     "peak_device_mib": _ONE_PROCESS,
     "data_images_per_s": "it is the same for every network",
+    "disturbed_epochs": "it says nothing of a network",
     "time_to_target_s": "only `bench run --target` measures it",
     "inference_images_per_s": _THROUGHPUT,
     "latency_p50_ms": _THROUGHPUT,

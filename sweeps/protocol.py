@@ -142,7 +142,7 @@ def decode_report(slot: int, line: bytes) -> Report:
             case "ready":
                 return Ready(slot=slot)
             case "epoch":
-                return Epoch(slot=slot, point=EpochPoint(**message["point"]))
+                return Epoch(slot=slot, point=EpochPoint.from_json(message["point"]))
             case "done":
                 return Done(slot=slot)
             case "raised":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import os
 
@@ -139,6 +140,51 @@ def test_the_table_of_a_run_shows_each_split_that_was_measured(
     assert cells["box MSE"] == ("0.01235", "")
     without = {"validation_score": Measure(value=0.25)}
     assert len(result_table(record(measures=without)).columns) == 2
+
+
+def test_facts_tell_of_steps_targets_and_what_disturbed() -> None:
+    measures = {
+        "images_per_s": Measure(value=1234.4), "step_p50_ms": Measure(value=51.84),
+        "step_p90_ms": Measure(value=60.0), "first_batch_s": Measure(value=8.14),
+        "data_images_per_s": Measure(value=123_456.7), "peak_rss_mib": Measure(value=1000.6),
+        "peak_device_mib": Measure(value=2000.2),
+        "time_to_target_s": Measure(value=12.34, samples=(6.0, 6.34)),
+    }  # fmt: skip
+    busy = ("steal 12 %", "others used 0.8 cores (load 3.2)")
+    history = (point(1, 0.5), dataclasses.replace(point(2, 0.6), disturbed=busy))
+    targets = ("score>=0.5", "loss<=1")
+    assert list(facts_lines(record(measures=measures, history=history, targets=targets))) == [
+        "1,234 training images/s",
+        (
+            "a step took 51.8 ms (median; 90 % within 60.0 ms), the first batch was done after "
+            "8.1 s, scenes alone 123,457 images/s"
+        ),
+        (
+            "score>=0.5 and loss<=1: reached in 12.3 s of training and validation (epoch 2); "
+            "loading, compilation and checkpoints not counted"
+        ),
+        (
+            "disturbed while it was timed: 1 of 2 epochs: steal 12 % and others used 0.8 cores "
+            "(load 3.2)"
+        ),
+        "peak memory 1,001 MiB, 2,000 MiB on a device",
+    ]
+    missed = {"time_to_target_s": Measure(reason="score was at most 0.4 in 2 epochs")}
+    assert list(facts_lines(record(measures=missed, targets=targets[:1]))) == [
+        "score>=0.5: not reached, as score was at most 0.4 in 2 epochs"
+    ]
+
+
+def test_runs_with_targets_are_compared_by_their_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = shown(monkeypatch, terminal=False)
+    runs = [
+        record(measures={"time_to_target_s": measure}, targets=("score>=0.5",))
+        for measure in (Measure(value=12.34), Measure(reason="score was at most 0.4 in 2 epochs"))
+    ]
+    console_module.console.print(comparison_table(runs))
+    rows = file.getvalue().splitlines()
+    assert rows[1].rstrip().endswith("to target (s)")
+    assert [row.split()[-1] for row in rows[2:]] == ["12.3", "absent"]
 
 
 def test_facts_are_left_out_where_they_are_unknown() -> None:

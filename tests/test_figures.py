@@ -19,6 +19,7 @@ from reports.diagram import layer_table, layers_plot, shape_text
 from reports.evidence import Evidence, Outcomes, load
 from reports.illustrate import illustrate, omissions
 from reports.pictures import choose_pictures
+from reports.race_figures import race_plot
 from reports.run_figures import curve_table, curves_plot
 from reports.scene_figures import boxes_plot, right_wrong_plot, scene_table, scenes_plot
 from reports.searches import Search
@@ -291,6 +292,24 @@ def test_curves_of_one_epoch_and_of_seeds(tmp_path: Path) -> None:
     assert "The band reaches" in plot.caption
     failed, _ = fabricate(tmp_path, "f", status="failed", reason="NaN")
     assert isinstance(curves_plot([("a", failed)], name="curves"), Omitted)
+
+
+def test_a_race_counts_training_seconds_of_one_machine(tmp_path: Path) -> None:
+    runs = [(name, fabricate(tmp_path, f"r{name}", epochs=3)[0]) for name in "ab"]
+    plot = race_plot(runs, name="race", machines=1)
+    picture(plot)
+    assert isinstance(plot, Plot)
+    history = runs[0][1].history
+    mine = plot.table[(plot.table["contender"] == "a") & (plot.table["metric"] == "mean_iou")]
+    assert mine["train_s"].tolist() == pytest.approx(
+        [sum(point.train_s for point in history[:n]) for n in (1, 2, 3)]
+    )
+    assert mine["value"].tolist() == [p.metrics["validation_mean_iou"] for p in history]
+    apart = race_plot(runs, name="race", machines=2)
+    assert isinstance(apart, Omitted)
+    assert apart.reason == "the runs were timed on 2 machines, whose seconds cannot be compared"
+    short = [("a", fabricate(tmp_path, "s", epochs=1)[0])]
+    assert isinstance(race_plot(short, name="race", machines=1), Omitted)
 
 
 def test_scores_and_iou_of_six_contenders(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ ALLOWED = {
 """What a room may import of the others; harness is tested apart."""
 
 LATE = {
-    "harness.digits": {"sklearn.datasets"},  # 1.5 s that only a run without MNIST needs
+    "harness.digits": {"sklearn.datasets"},  # 3 s, if its file of digits is not where it was
     "sweeps.evolution": {"cmaes"},  # an extra
     "sweeps.sobol": {"scipy.stats.qmc"},  # a second that only one sampler needs
 }
@@ -109,6 +109,12 @@ def test_imports_stand_at_the_top(name: str) -> None:
     assert inside == LATE.get(name, set())
 
 
+def test_harness_loads_tensorflow_lean() -> None:
+    for name, tree in MODULES.items():
+        if room(name) == "harness" and name != "harness.tf_keras":
+            assert not {"tensorflow", "keras"} & {room(module) for module in imported(tree)}, name
+
+
 def test_imports_make_no_circle() -> None:
     graph = {name: {m for m in imported(tree) if m in MODULES} for name, tree in MODULES.items()}
     order = list(graphlib.TopologicalSorter(graph).static_order())
@@ -141,9 +147,9 @@ def test_module_names_are_unique_and_say_something() -> None:
     assert not {"utils", "helpers", "common", "base"} & set(names)
 
 
-def run(code: str) -> str:
+def run(code: str, *, warnings: str = "error") -> str:
     """Run code in a fresh interpreter at the root of the repository; return what it prints."""
-    command = [sys.executable, "-W", "error", "-c", code]
+    command = [sys.executable, "-W", warnings, "-c", code]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -206,3 +212,19 @@ print(json.dumps([registry.names(), [slow for slow in {SLOW} if slow in sys.modu
     names, slow = json.loads(run(code))
     assert {"notebook-cnn", "readme-cnn"} <= set(names)
     assert slow == []
+
+
+@pytest.mark.parametrize(
+    "door",
+    ["harness.run", "harness.certify_probe", "harness.pace_probe", "harness.step_probe",
+     "harness.track"],
+)  # fmt: skip
+def test_what_trains_and_what_tracks_load_no_extras(door: str) -> None:
+    code = f"""
+import importlib, json, sys
+from harness.lean import EXTRAS
+importlib.import_module("{door}")
+print(json.dumps([name for name in EXTRAS if name in sys.modules]))
+"""
+    # MLflow still uses what SQLAlchemy deprecates.
+    assert json.loads(run(code, warnings="ignore")) == []

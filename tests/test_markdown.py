@@ -168,6 +168,21 @@ def test_speeds_of_other_fingerprints_are_marked(tmp_path: Path, changes: dict[s
     )
 
 
+def test_what_disturbed_ranked_runs_is_told(tmp_path: Path) -> None:
+    runs = []
+    for minute, name in enumerate(["calm", "busy"]):
+        config = RunConfig(seed=minute, dataset="mnist")
+        record, folder = fabricate(tmp_path, name, config=config, minute=minute)
+        if name == "busy":
+            first = dataclasses.replace(record.history[0], disturbed=("steal 12 %",))
+            record = dataclasses.replace(record, history=(first, *record.history[1:]))
+        runs.append(load(record, folder))
+    report = render(compare(runs), title="T", gallery=Gallery())
+    assert "| `busy` | `notebook-cnn`, seed 1 | 1 of 5 epochs: steal 12 % |" in report
+    calm = render(compare(runs[:1]), title="T", gallery=Gallery())
+    assert "isturbed" not in calm
+
+
 def test_the_table_of_machines_has_what_is_known(tmp_path: Path) -> None:
     server = dataclasses.replace(
         MACHINE, governor="performance", gpus=("NVIDIA A2", "NVIDIA A2"), driver="550.54",

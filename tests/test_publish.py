@@ -43,7 +43,7 @@ def test_a_whole_report(tmp_path: Path) -> None:
     written = {path.name for path in folder.iterdir()}
     assert linked == written - {REPORT_FILE, MANIFEST_FILE}
     assert {path.name for path in report.files} == written - {MANIFEST_FILE}
-    for name in ("scores", "curves", "scenes", "boxes", "confusion", "iou", "layers-1",
+    for name in ("scores", "curves", "race", "scenes", "boxes", "confusion", "iou", "layers-1",
                  "sweep-1-trials", "sweep-1-fields", "sweep-1-importances"):  # fmt: skip
         assert f"{name}.png" in written
         rows = list(csv.reader((folder / f"{name}.csv").read_text("utf-8").splitlines()))

@@ -164,6 +164,16 @@ def test_what_is_known_of_the_machine_alone_outlives_a_commit() -> None:
     )
 
 
+def test_epochs_that_were_disturbed_are_told() -> None:
+    busy = [dataclasses.replace(p, disturbed=("steal 3 %", "steal 4 %")) for p in RECORD.history]
+    assert RECORD.disturbance() is None
+    one = dataclasses.replace(RECORD, history=(RECORD.history[0], busy[1]))
+    assert one.disturbance() == "1 of 2 epochs: steal 3 % and steal 4 %"
+    both = dataclasses.replace(RECORD, history=tuple(busy), targets=("score>=0.9",))
+    assert both.disturbance() == "2 of 2 epochs, such as epoch 1: steal 3 % and steal 4 %"
+    assert RunRecord.loads(both.dumps()) == both
+
+
 def test_value() -> None:
     assert RECORD.value("images_per_s") == 533.25
     assert RECORD.value("peak_rss_mib") is None  # there is only a reason

@@ -7,9 +7,11 @@ import gzip
 import json
 import os
 import re
+import statistics
 import struct
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ from harness.record import METRICS, QUALITY, EpochPoint, Measure, Role, RunRecor
 from harness.run import Watch, execute, work
 from harness.run_id import new_run_id
 from harness.store import RECORD_FILE, Store, file_digest
+from harness.targets import parse_targets
 
 ROOT = Path(__file__).parent.parent
 CONFIG = RunConfig(
@@ -37,7 +40,10 @@ CONFIG = RunConfig(
     learning_rate=3e-3, strategy="cpu",
 )  # fmt: skip
 TIMES = {"run_id", "started_at", "duration_s", "machine"}
-TIME_MEASURES = {"images_per_s", "compile_s", "evaluation_s", "peak_rss_mib"}
+TIME_MEASURES = {
+    "images_per_s", "step_p50_ms", "step_p90_ms", "data_images_per_s", "disturbed_epochs",
+    "first_batch_s", "compile_s", "evaluation_s", "peak_rss_mib", "peak_device_mib",
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -45,10 +51,15 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "out")
 
 
-def go(store: Store, run_id: str = "r", watch: Watch | None = None, **changes: Any) -> RunRecord:
+def go(
+    store: Store, run_id: str = "r", watch: Watch | None = None, targets: Sequence[str] = (),
+    **changes: Any,
+) -> RunRecord:  # fmt: skip
     config = dataclasses.replace(CONFIG, **changes)
-    identity = Identity(run_id=run_id)
-    record = execute(config, identity=identity, store=store, data_dir=None, watch=watch)
+    record = execute(
+        config, identity=Identity(run_id=run_id), store=store, data_dir=None, watch=watch,
+        targets=parse_targets(targets),
+    )  # fmt: skip
     assert store.read_record(run_id) == record, "what is returned is what is kept"
     return record
 
@@ -57,7 +68,8 @@ def timeless(record: RunRecord) -> dict[str, Any]:
     """Return a record without what differs between equal runs."""
     values: dict[str, Any] = json.loads(record.dumps())
     for point in values["history"]:
-        del point["train_s"]
+        for name in ("train_s", "validation_s", "disturbed"):
+            del point[name]
     for name in TIME_MEASURES:
         del values["measures"][name]
     return {name: value for name, value in values.items() if name not in TIMES}
@@ -136,6 +148,45 @@ def test_measures_are_those_of_the_predictions(store: Store) -> None:
     spent = record.measures["evaluation_s"]
     assert len(spent.samples) == 2
     assert spent.value == sum(spent.samples)
+
+
+def test_speed_is_that_of_the_spans(store: Store) -> None:
+    record = go(store, epochs=2, steps_per_call=5)
+    steps = record.measures["step_p50_ms"]
+    assert len(steps.samples) == 4, "calls of 5 and 2 steps of 16 images, in two epochs"
+    spans_s = sum(ms * n / 1000 for ms, n in zip(steps.samples, (5, 2, 5, 2), strict=True))
+    # Samples are kept to 0.1 µs.
+    assert record.value("images_per_s") == pytest.approx(2 * 112 / spans_s, rel=1e-3)
+    assert steps.value == pytest.approx(statistics.median(steps.samples))
+    first, data = record.value("first_batch_s"), record.measures["data_images_per_s"]
+    assert first is not None
+    assert steps.samples[0] * 5 / 1000 < first < record.duration_s
+    assert len(data.samples) == 2
+    # 224 scenes of 75 x 75: a core writes at least some thousands a second, never 1e9.
+    assert 1e3 < (data.value or 0) < 1e9
+    assert record.measures["peak_device_mib"].reason == "the devices have no memory of their own"
+    disturbed = sum(bool(point.disturbed) for point in record.history)
+    assert record.value("disturbed_epochs") == disturbed
+    for point in record.history:
+        assert 0 < (point.validation_s or 0) < record.duration_s
+
+
+@pytest.mark.usefixtures("at_once")
+def test_targets_are_timed_over_all_attempts(store: Store) -> None:
+    # Reached at once, and never.
+    easy, hard = ["score>=0", "loss<=1000"], ["score>=0.999"]
+    whole = go(store, "whole", targets=hard, epochs=2)
+    assert whole.targets == ("score>=0.999",)
+    best = max(point.metrics["validation_score"] for point in whole.history)
+    assert whole.measures["time_to_target_s"].reason == f"score was at most {best:.4g} in 2 epochs"
+    assert "time_to_target_s" not in go(store, "aimless", epochs=1).measures
+    first = go(store, watch=until(3), targets=hard, epochs=5)
+    assert first.status == "interrupted"
+    record = go(store, targets=easy, epochs=5)
+    assert record.resumed_after == (2,)
+    assert record.targets == tuple(easy)
+    one = first.history[0]
+    assert record.value("time_to_target_s") == one.train_s + (one.validation_s or 0)
 
 
 def test_examples_are_the_first_and_the_worst_of_the_wrong(store: Store) -> None:

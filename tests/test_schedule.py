@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.config import RunConfig
+from harness.config import Decay, RunConfig
 from harness.errors import UsageError
 from harness.schedule import Schedule, check_warmup, schedule, warmup_epochs
 
@@ -49,15 +50,47 @@ def test_a_warmup_of_part_of_an_epoch_need_not_be_whole_steps() -> None:
     assert plan.rates(0, 4) == pytest.approx((0.01, 0.014, 0.018, 0.02))
 
 
-@given(st.integers(0, 20), st.integers(0, 20), st.floats(0, 3), st.integers(1, 1000))
+def test_a_straight_decay_falls_by_the_same_every_step() -> None:
+    # 3 epochs of 4 steps: 0.01 (1 - t / 12).
+    rates = planned(learning_rate_decay="linear").rates(0, 12)
+    assert rates == pytest.approx([0.01 * (12 - t) / 12 for t in range(12)])
+
+
+def test_a_cosine_is_slow_at_both_ends() -> None:
+    # (1 + cos(pi p)) / 2 is 1, (1 + 1/sqrt(2)) / 2, 1/2 and (1 - 1/sqrt(2)) / 2 at p = 0 ... 3/4.
+    plan = planned(learning_rate_decay="cosine")
+    root = 1 / math.sqrt(2)
+    expected = [0.01, 0.005 * (1 + root), 0.005, 0.005 * (1 - root)]
+    assert [plan.rate(step) for step in (0, 3, 6, 9)] == pytest.approx(expected)
+
+
+def test_a_decay_begins_where_the_warmup_ends() -> None:
+    # Up from 0.01 to 0.04 in 4 steps, down again in the other 8.
+    plan = planned(learning_rate_scaling="linear", learning_rate_decay="linear")
+    assert plan.rates(3, 4) == pytest.approx((0.0325, 0.04, 0.035, 0.03))
+    assert plan.rate(11) == pytest.approx(0.005)
+
+
+def test_a_warmup_as_long_as_the_run_leaves_no_decay() -> None:
+    plan = planned(learning_rate_scaling="linear", warmup_epochs=3, learning_rate_decay="cosine")
+    assert plan.rate(11) == pytest.approx(0.01 + 0.03 * 11 / 12)
+
+
+@given(
+    st.integers(0, 6), st.integers(0, 6), st.floats(0, 3), st.integers(1, 1000),
+    st.sampled_from(get_args(Decay)),
+)  # fmt: skip
 def test_a_run_that_goes_on_has_the_rates_it_would_have_had(
-    first: int, count: int, warmup: float, batch: int
+    first: int, count: int, warmup: float, batch: int, decay: Decay
 ) -> None:
-    plan = planned(batch, learning_rate_scaling="linear", warmup_epochs=warmup)
+    plan = planned(
+        batch, learning_rate_scaling="linear", warmup_epochs=warmup, learning_rate_decay=decay
+    )
     assert plan.rates(0, first) + plan.rates(first, count) == plan.rates(0, first + count)
     low, high = sorted((plan.start, plan.scaled))
     rates = plan.rates(0, first + count)
-    assert all(low <= rate <= high or math.isclose(rate, low) for rate in rates)
+    least = low if decay == "none" else 0
+    assert all(least <= rate <= high or math.isclose(rate, low) for rate in rates)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,301 @@
+"""Is the engine fast? Four ratios, each measured by turns in processes of their own.
+
+    python benchmarks/bench_engine.py [a] [b] [c] [d]
+
+- `a`: training images per second of `notebook-cnn` at batch 64 in a whole `bench run` (data,
+  metrics, a real tracker on SQLite, progress) over those of the usual notebook code: Keras's `fit`
+  on a per-example `tf.data` map with `pad_to_bounding_box`, shuffle 5,000. At least 1.5.
+- `b`: the same whole run over the bare compiled step on one constant batch. At least 0.97.
+- `c`: scenes per second of the data pipeline alone over those of the map. At least 10.
+- `d`: three trials of one backbone in one process: traces and seconds of compiling after the
+  first. None.
+
+A round starts one process for each contender, and every other round goes backwards, so that a
+machine that slows down slows all. Each process warms up before its clock starts. A ratio is the
+geometric mean over rounds with its 95 % interval (Student's t on the logarithms).
+
+Exits 1 if a target is missed. `nox -s bench_engine` runs all, on an idle machine in some 10
+minutes; options make it smaller. Rounds are added to those in `--keep FILE`, if that is given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+from bench_sweep import interval
+
+from harness.config import RunConfig
+
+TARGETS = {"a": 1.5, "b": 0.97, "c": 10.0}
+
+RATIOS = {"a": ("run", "fit"), "b": ("run", "step"), "c": ("scenes", "map")}
+"""Contenders, numerator first."""
+
+WORDS = {
+    "run": "bench run, whole", "fit": "Keras fit, tf.data map", "step": "bare compiled step",
+    "scenes": "scenes alone", "map": "tf.data map alone",
+}  # fmt: skip
+
+FIT_STEPS = 50
+"""Of an epoch of `fit`: its clock is read between epochs."""
+
+
+def main() -> int:
+    """Measure what is asked for and return the exit code."""
+    arguments = _parser().parse_args()
+    if arguments.cell:
+        print(json.dumps(CELLS[arguments.cell](arguments)))
+        return 0
+    parts = arguments.parts or [*RATIOS, "d"]
+    names = list(dict.fromkeys(name for part in parts for name in RATIOS.get(part, ())))
+    rounds = _kept(arguments.keep, names)
+    for turn in range(len(rounds), len(rounds) + arguments.rounds if names else 0):
+        order = names if turn % 2 == 0 else names[::-1]
+        rounds.append({name: _measured(name, arguments) for name in order})
+        rates = ", ".join(f"{WORDS[name]} {rounds[-1][name]:,.0f}" for name in names)
+        print(f"  round {turn + 1}, images/s: {rates}", flush=True)
+        if arguments.keep:
+            arguments.keep.write_text("".join(json.dumps(some) + "\n" for some in rounds))
+    met = [_ratio(part, rounds) if part in RATIOS else _trials(arguments) for part in parts]
+    missed = [part for part, good in zip(parts, met, strict=True) if not good]
+    print(f"missed: {', '.join(missed)}" if missed else "every target is met")
+    return 1 if missed else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Measure the engine against notebook code.")
+    parser.add_argument("parts", nargs="*", type=_part, help="a, b, c or d (default: all)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds to measure (default 5)")
+    parser.add_argument("--seconds", type=float, default=8.0, help="of `fit`, step and map")
+    parser.add_argument("--examples", type=int, default=20_000, help="of an epoch of the run")
+    parser.add_argument("--keep", type=Path, help="file of rounds, to measure in several slices")
+    parser.add_argument("--cell", choices=(*WORDS, "trials"), help=argparse.SUPPRESS)
+    return parser
+
+
+def _part(text: str) -> str:
+    # `choices` would refuse to get none.
+    if text not in (*RATIOS, "d"):
+        raise argparse.ArgumentTypeError(f"a part is one of a, b, c and d, got {text!r}")
+    return text
+
+
+def _kept(path: Path | None, names: list[str]) -> list[dict[str, float]]:
+    """Return the rounds of earlier slices that hold all these contenders."""
+    if path is None or not path.exists():
+        return []
+    found = [json.loads(line) for line in path.read_text().splitlines()]
+    return [some for some in found if set(names) <= set(some)]
+
+
+def _measured(name: str, arguments: argparse.Namespace) -> float:
+    """Return the images per second of a contender in a fresh process."""
+    found: float = _answer(name, arguments)["images_per_s"]
+    return found
+
+
+def _answer(name: str, arguments: argparse.Namespace) -> dict[str, float]:
+    options = [f"--seconds={arguments.seconds}", f"--examples={arguments.examples}"]
+    done = subprocess.run(
+        [sys.executable, __file__, f"--cell={name}", *options],
+        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise SystemExit(f"{name} failed:\n{done.stderr}")
+    answer: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return answer
+
+
+def _ratio(part: str, rounds: list[dict[str, float]]) -> bool:
+    over, under = RATIOS[part]
+    ratio, low, high = interval([some[over] / some[under] for some in rounds])
+    print(
+        f"{part}: {WORDS[over]} over {WORDS[under]}: {ratio:.3g} [{low:.3g}, {high:.3g}] times "
+        f"over {len(rounds)} rounds, target {TARGETS[part]:g}"
+    )
+    return ratio >= TARGETS[part]
+
+
+def _trials(arguments: argparse.Namespace) -> bool:
+    found = _answer("trials", arguments)
+    print(
+        f"d: the first trial compiled for {found['first_s']:.2f} s, two later ones for "
+        f"{found['later_s']:.2f} s with {found['traces']:.0f} traces, target 0"
+    )
+    return found["first_s"] > 0 and found["later_s"] == found["traces"] == 0
+
+
+def _config(arguments: argparse.Namespace) -> tuple[RunConfig, Path | None]:
+    folder = os.environ.get("BENCH_DATA_DIR")
+    if not folder:
+        return RunConfig(dataset="digits", epochs=6, evaluate_test=False), None
+    config = RunConfig(
+        dataset="mnist", epochs=3, train_examples=arguments.examples, evaluate_test=False
+    )
+    return config, Path(folder)
+
+
+def _run(arguments: argparse.Namespace) -> dict[str, float]:
+    """Do what `bench run` does; count its epochs after the first, without their evaluations."""
+    from harness.console import RunProgress
+    from harness.draft import Identity
+    from harness.run import Watch, execute
+    from harness.store import Store
+    from harness.track import Tracker
+
+    config, data_dir = _config(arguments)
+    told_s: list[float] = []
+    with tempfile.TemporaryDirectory() as folder, RunProgress() as progress:
+        store = Store(Path(folder))
+        with Tracker(None, store) as tracker:
+            tracker.check()
+            tracker.begin("engine", "run", None, None, config)
+
+            def on_epoch(point: object) -> bool:
+                begun = perf_counter()
+                progress.epoch(point)  # type: ignore[arg-type]
+                tracker.epoch("engine", point)  # type: ignore[arg-type]
+                told_s.append(perf_counter() - begun)
+                return True
+
+            watch = Watch(begun=progress.begun, images=progress.images, epoch=on_epoch)
+            record = execute(
+                config, identity=Identity(run_id="engine"), store=store, data_dir=data_dir,
+                watch=watch,
+            )  # fmt: skip
+            tracker.finish(record)
+    if record.status != "finished":
+        raise SystemExit(f"the run {record.status}: {record.reason}")
+    points = record.history[1:]
+    seconds = sum(point.train_s for point in points) + sum(told_s[1:])
+    return {"images_per_s": sum(point.images for point in points) / seconds}
+
+
+def _step(arguments: argparse.Namespace) -> dict[str, float]:
+    """Take the engine's step on a constant batch, 20 at a time; its metrics are not computed."""
+    import tensorflow as tf
+
+    from harness.data import load
+    from harness.engines import compiled_engine, open_devices
+    from harness.train_step import step_function
+
+    config, data_dir = _config(arguments)
+    layout = open_devices(config)
+    data = load(config, data_dir, say=lambda _text: None)
+    engine, _, _ = compiled_engine(config, data, layout)
+    engine.reset(config.seed)
+    scenes = data.train_scenes(1, np.arange(engine.global_batch))
+    take_step = step_function(engine)
+    batch = [tf.constant(x) for x in (scenes.images, scenes.labels.astype(np.int32), scenes.boxes)]
+
+    @tf.function  # type: ignore[untyped-decorator]
+    def steps() -> None:
+        for _ in tf.range(20):
+            layout.strategy.run(take_step, args=(*batch, tf.constant([1.0, 1.0])))
+
+    return {"images_per_s": _rate(steps, 20 * engine.global_batch, arguments.seconds)}
+
+
+def _fit(arguments: argparse.Namespace) -> dict[str, float]:
+    """Train as notebooks do; the first epoch warms up."""
+    import keras
+    from bench_data import per_example_map
+
+    from harness.data import load
+    from harness.model import blueprint, build
+
+    config, data_dir = _config(arguments)
+    data = load(config, data_dir, say=lambda _text: None)
+    plan = blueprint(config, image_shape=(data.image_px, data.image_px, 1), classes=data.classes)
+    model = build(plan, seed=config.seed).model
+    model.compile(
+        optimizer=keras.optimizers.Adam(config.learning_rate),
+        loss=["categorical_crossentropy", "mse"], metrics=[["accuracy"], ["mse"]],
+    )  # fmt: skip
+    ends: list[float] = []
+
+    def end_epoch(_epoch: int, _logs: object) -> None:
+        ends.append(perf_counter())
+        model.stop_training = ends[-1] - ends[0] >= arguments.seconds
+
+    model.fit(
+        per_example_map(data), epochs=10_000, steps_per_epoch=FIT_STEPS, verbose=0,
+        callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=end_epoch)],
+    )  # fmt: skip
+    images = (len(ends) - 1) * FIT_STEPS * config.batch_size
+    return {"images_per_s": images / (ends[-1] - ends[0])}
+
+
+def _scenes(arguments: argparse.Namespace, *, rival: bool = False) -> dict[str, float]:
+    """Make batches of scenes, ours or the rival's, and nothing else."""
+    from bench_data import BATCH, per_example_map, pipeline
+
+    from harness.data import load
+
+    config, data_dir = _config(arguments)
+    data = load(config, data_dir, say=lambda _text: None)
+    batches: Iterator[object] = iter(per_example_map(data)) if rival else pipeline(data)
+    return {"images_per_s": _rate(lambda: next(batches), BATCH, arguments.seconds / 2)}
+
+
+def _map(arguments: argparse.Namespace) -> dict[str, float]:
+    return _scenes(arguments, rival=True)
+
+
+def _rate(step: Callable[[], object], images: int, seconds: float) -> float:
+    """Return images per second over so many seconds, after a quarter of that as warm-up."""
+    for span_s in (seconds / 4, seconds):
+        count, begun = 0, perf_counter()
+        while (elapsed := perf_counter() - begun) < span_s:
+            step()
+            count += images
+    return count / elapsed
+
+
+def _compiling(_arguments: argparse.Namespace) -> dict[str, float]:
+    """Train three trials of other rates, weights and seeds, as a sweep's worker does."""
+    import gc
+
+    from bench_sweep import traced
+
+    from harness.draft import Identity
+    from harness.engine import Engine
+    from harness.run import execute
+    from harness.store import Store
+
+    compile_s, traces = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        for trial in range(3):
+            config = RunConfig(
+                dataset="digits", epochs=1, evaluate_test=False, threads=1, seed=trial,
+                learning_rate=1e-3 / (trial + 1), box_weight=1.0 + trial,
+            )  # fmt: skip
+            record = execute(
+                config, identity=Identity(run_id=f"t{trial}"), store=Store(Path(folder)),
+                data_dir=None,
+            )  # fmt: skip
+            compile_s.append(record.value("compile_s") or 0.0)
+            engines = [found for found in gc.get_objects() if isinstance(found, Engine)]
+            traces.append(sum(traced(engine) for engine in engines))
+    return {
+        "first_s": compile_s[0], "later_s": sum(compile_s[1:]), "traces": traces[-1] - traces[0],
+    }  # fmt: skip
+
+
+CELLS: dict[str, Callable[[argparse.Namespace], dict[str, float]]] = {
+    "run": _run, "fit": _fit, "step": _step, "scenes": _scenes, "map": _map, "trials": _compiling,
+}  # fmt: skip
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,85 @@
+"""What a run keeps of its times, through an attempt that goes on with another one's."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from harness.run_times import RunTimes
+from harness.scenes import Scenes
+from harness.timing import Span
+
+
+def make(epoch: int, ids: NDArray[np.int64]) -> Scenes:
+    """Scenes that take a while of waiting and a while of work."""
+    time.sleep(0.2)
+    start = time.thread_time()
+    while time.thread_time() - start < 0.05:
+        pass
+    n = len(ids)
+    return Scenes(
+        ids=ids, images=np.full((n, 75, 75), epoch, np.uint8), labels=np.zeros(n, np.int64),
+        boxes=np.zeros((n, 4), np.float32),
+    )  # fmt: skip
+
+
+def spans(*seconds: float, start_s: float) -> list[Span]:
+    ends = np.cumsum([start_s, *seconds]).tolist()
+    return [
+        Span(start_s=a, end_s=b, steps=10, images=640)
+        for a, b in zip(ends, ends[1:], strict=False)  # noqa: RUF007 - as in words
+    ]
+
+
+def test_nothing_is_known_of_a_run_that_has_not_trained() -> None:
+    found = RunTimes().measures()
+    assert {measure.value for measure in found.values()} == {None}
+    assert found["data_images_per_s"].reason == "nothing was trained"
+
+
+def test_scenes_are_timed_by_the_work_of_their_thread() -> None:
+    times, ids = RunTimes(), np.arange(100)
+    scenes = times.timed(make, 3, ids)
+    assert scenes.ids is ids
+    assert (scenes.images == 3).all()
+    times.timed(make, 3, ids)
+    times.note(spans(1.0, start_s=5.0))
+    # 200 scenes in 0.1 s of work; with the waiting it would be 400 a second at most.
+    rate = times.measures()["data_images_per_s"].value
+    assert rate is not None
+    assert 1000 < rate <= 2001
+
+
+def test_another_attempt_goes_on_with_the_samples() -> None:
+    whole, first, second = (RunTimes(begun_s=3.0) for _ in range(3))
+    one, two = spans(1.0, 2.0, start_s=5.0), spans(4.0, 8.0, 0.5, start_s=20.0)
+    for times, parts in ((whole, (one, two)), (first, (one,))):
+        for part in parts:
+            times.note(part)
+    first.data_rates = [100.0]
+    second.continues(first.measures())
+    second.note(two)
+    assert second.data_rates == [100.0]
+    expected, found = whole.measures(), second.measures()
+    for name in ("step_p50_ms", "step_p90_ms", "first_batch_s"):
+        assert found[name] == expected[name]
+    # Steps of 100, 200, 400, 800 and 50 ms.
+    assert found["step_p50_ms"].value == pytest.approx(200)
+    assert found["step_p90_ms"].value == pytest.approx(640)
+    assert found["first_batch_s"].value == pytest.approx(3), "from 3 to 6, of the first attempt"
+
+
+def test_the_rate_of_scenes_is_their_total_over_the_time_of_all_epochs() -> None:
+    times = RunTimes(data_rates=[100.0, 300.0])
+    # As many scenes in each epoch: 2 n / (n / 100 + n / 300) = 150, not the mean of 200.
+    assert times.measures()["data_images_per_s"].value == pytest.approx(150)
+
+
+def test_a_record_without_these_measures_can_be_gone_on_with() -> None:
+    times = RunTimes(begun_s=1.0)
+    times.continues({})
+    times.note(spans(1.0, start_s=2.0))
+    assert times.measures()["first_batch_s"].value == pytest.approx(2)
