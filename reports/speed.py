@@ -221,9 +221,9 @@ def _speed(timings: Timings, place: int, *, first: Mapping[int, float]) -> Speed
         ratio=ratio(first, own) if place else Estimate(absent="it is compared with itself"),
         disturbed=float(np.mean([cell.disturbed for cell in done])) if done else 0.0,
         disturbed_by=next(reasons, ""),
-        disturbed_phases=Counter(phase for cell in done for phase in cell.phases),
+        disturbed_phases=dict(Counter(phase for cell in done for phase in cell.phases)),
         parameters=next((cell.parameters for cell in done if cell.parameters is not None), None),
-        flags=Counter(flag for cell in done for flag in cell.flags),
+        flags=dict(Counter(flag for cell in done for flag in cell.flags)),
     )
 
 

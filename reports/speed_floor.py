@@ -95,19 +95,14 @@ def floor_of_machine(floors: Sequence[NoiseFloor], machine: Machine | None) -> N
 
 def machine_digest(machine: Machine) -> str:
     """Return 12 hexadecimal digits that tell machines apart whose timings are not compared."""
-    return hashlib.sha256(repr(_key(machine)).encode()).hexdigest()[:12]
+    return hashlib.sha256(repr(timing_key(machine, source=False)).encode()).hexdigest()[:12]
 
 
 def _fits(floor: NoiseFloor, machine: Machine) -> bool:
-    alike = _key(floor.machine) == _key(machine)
+    alike = timing_key(floor.machine, source=False) == timing_key(machine, source=False)
     return alike and _kinds(floor.machine) == _kinds(machine)
 
 
 def _kinds(machine: Machine) -> set[str]:
     """Return the kinds of a machine's devices, such as {"cpu"}."""
     return {device.partition(":")[0] for device in machine.devices}
-
-
-def _key(machine: Machine) -> tuple[object, ...]:
-    """Return what the floor of a machine is stored under; another commit wavers no more."""
-    return timing_key(machine, source=False)

@@ -212,10 +212,13 @@ def test_alone_a_contender_has_no_ratio() -> None:
 
 def test_the_document_is_plain_json() -> None:
     made = timings()
-    values = document(made.name, speeds(made), pairs(made), None)
-    assert json.loads(json.dumps(values, allow_nan=False)) == json.loads(json.dumps(values))
+    shaken = cell("patch-s", 4, 130.0, flags=("slow",), phases={"latency": ("steal 3 %",)})
+    made = timings(cells=(*made.cells, shaken))
+    values = json.loads(json.dumps(document(made.name, speeds(made), pairs(made), None)))
     assert values["overhead"] is None
-    assert values["contenders"][1]["ratio"]["varied"] == "rounds"
+    second = values["contenders"][1]
+    assert (second["ratio"]["varied"], second["ratio"]["n"]) == ("rounds", 3)
+    assert (second["flags"], second["disturbed_phases"]) == ({"slow": 1}, {"latency": 1})
 
 
 def test_a_line_of_a_cell_tells_what_disturbed_it() -> None:
