@@ -64,12 +64,12 @@ METRICS: dict[str, Metric] = {
     "step_p50_ms": Metric(
         title="training step, median", unit="ms", better="lower",
         meaning="median over graph calls of a call's time, waiting for its data included, over "
-        "its training steps", digits=2,
+        "its training steps; of a long run over evenly spaced calls", digits=2,
     ),
     "step_p90_ms": Metric(
         title="training step, p90", unit="ms", better="lower",
         meaning="90th percentile over graph calls of a call's time, waiting for its data "
-        "included, over its training steps", digits=2,
+        "included, over its training steps; of a long run over evenly spaced calls", digits=2,
     ),
     "data_images_per_s": Metric(
         title="images/s of the data", unit="1/s", better="higher",

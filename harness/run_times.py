@@ -15,6 +15,11 @@ from harness.timing import Span, step_percentiles
 
 Ids = NDArray[np.int64]
 
+MOST_SAMPLES = 2000
+"""Step times kept at most, some 25 kB of a record: those of a million calls would be 12 MB, and
+written with each checkpoint. At least half as many are kept of a longer run, which hold a 90th
+percentile to within 3 % of the calls (three standard errors)."""
+
 
 @dataclass(slots=True, kw_only=True)
 class RunTimes:
@@ -24,7 +29,8 @@ class RunTimes:
 
     Attributes:
         begun_s: `perf_counter` seconds when this attempt began.
-        step_s: of each graph call, its time over its steps.
+        step_s: of each graph call, its time over its steps; of a long run that of every second,
+            every fourth, and so on, evenly spaced, so that a drift can still be seen.
         data_rates: scenes per second of each epoch.
         first_batch_s: until the first graph call was done, in the first attempt.
     """
@@ -33,6 +39,8 @@ class RunTimes:
     step_s: list[float] = field(default_factory=list)
     data_rates: list[float] = field(default_factory=list)
     first_batch_s: float | None = None
+    _calls: int = 0
+    _stride: int = 1
     _scenes: int = 0
     _making_s: float = 0.0
 
@@ -49,12 +57,21 @@ class RunTimes:
 
     def note(self, spans: Sequence[Span]) -> None:
         """Take in the graph calls of an epoch that has just been trained."""
-        self.step_s += [span.step_s for span in spans]
+        for span in spans:
+            self._keep(span.step_s)
         if self.first_batch_s is None:
             self.first_batch_s = spans[0].end_s - self.begun_s
         if self._making_s > 0:
             self.data_rates.append(self._scenes / self._making_s)
         self._scenes, self._making_s = 0, 0.0
+
+    def _keep(self, step_s: float) -> None:
+        if self._calls % self._stride == 0:
+            self.step_s.append(step_s)
+        self._calls += 1
+        if len(self.step_s) > MOST_SAMPLES:
+            del self.step_s[1::2]
+            self._stride *= 2
 
     def measures(self) -> dict[str, Measure]:
         """Return what is known so far."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from harness.run_times import RunTimes
+from harness.run_times import MOST_SAMPLES, RunTimes
 from harness.scenes import Scenes
 from harness.timing import Span
 
@@ -83,3 +83,30 @@ def test_a_record_without_these_measures_can_be_gone_on_with() -> None:
     times.continues({})
     times.note(spans(1.0, start_s=2.0))
     assert times.measures()["first_batch_s"].value == pytest.approx(2)
+
+
+def test_of_very_many_calls_some_are_kept_evenly_spaced() -> None:
+    times = RunTimes()
+    count = 50 * MOST_SAMPLES
+    # The pace falls from 1 s to 2 s over the run.
+    times.note([span(1 + i / count, start_s=2.0 * i) for i in range(count)])
+    kept = times.measures()["step_p50_ms"]
+    assert MOST_SAMPLES / 2 <= len(kept.samples) <= MOST_SAMPLES
+    assert kept.samples[0] == 1000
+    gaps = np.diff(kept.samples)
+    assert gaps == pytest.approx(gaps[0], rel=0.01)
+    assert kept.value == pytest.approx(1500, rel=0.01)
+    assert times.measures()["step_p90_ms"].value == pytest.approx(1900, rel=0.01)
+
+
+def test_a_resumed_run_keeps_no_more() -> None:
+    first, second = RunTimes(), RunTimes()
+    first.note([span(1.0, start_s=2.0 * i) for i in range(MOST_SAMPLES)])
+    second.continues(first.measures())
+    second.note([span(3.0, start_s=4.0 * i) for i in range(3 * MOST_SAMPLES)])
+    assert len(second.measures()["step_p50_ms"].samples) <= MOST_SAMPLES
+    assert second.measures()["step_p50_ms"].value == 3000
+
+
+def span(seconds: float, *, start_s: float) -> Span:
+    return Span(start_s=start_s, end_s=start_s + seconds, steps=1, images=1)
