@@ -114,6 +114,10 @@ def bench() -> None:
     help="Time until validation reaches it, such as score>=0.9; repeat it for several that must "
     "hold in the same epoch. Training goes on to its end.",
 )  # fmt: skip
+@click.option(
+    "--stop-at-target", is_flag=True,
+    help="End the run in the epoch that reaches every --target; it is not ranked in reports.",
+)  # fmt: skip
 @resume_option
 @config_options(without=("backbone",))
 @cluster_options
@@ -128,16 +132,23 @@ def run(context: click.Context, /, **values: Any) -> None:
     killed or stopped goes on with the same command.
     """
     check_cluster_options(values)
-    targets = parse_targets(values["targets"])
+    targets, stops = parse_targets(values["targets"]), values["stop_at_target"]
+    if stops and not targets:
+        raise UsageError("--stop-at-target needs a --target to stop at.")
     configs = read_configs(values)
     if configs[0].strategy == "multiworker":
+        if stops:
+            raise UsageError(
+                "--stop-at-target ends a run of one process: leave it out with --strategy "
+                "multiworker."
+            )
         _run_as_worker(the_one(configs), targets, context, values)
         return
     from harness import cmd_run
 
     cmd_run.run(
         configs, chosen=given(context), report=values["report"], resume=values["resume"],
-        targets=targets, **_places(values),
+        targets=targets, stop_at_target=stops, **_places(values),
     )  # fmt: skip
 
 

@@ -43,6 +43,7 @@ def run(
     report: bool,
     resume: bool,
     targets: Sequence[Target],
+    stop_at_target: bool,
     out: Path,
     tracking_uri: str | None,
     experiment: str,
@@ -56,6 +57,7 @@ def run(
         report: whether to write a report of several runs.
         resume: whether to go on with unfinished runs of these configurations.
         targets: what each is to reach, to measure how long that takes.
+        stop_at_target: whether a run then ends.
         out: folder for all results.
         tracking_uri: MLflow store as given, or None.
         experiment: name in MLflow.
@@ -80,7 +82,7 @@ def run(
     with opened_tracker(uri, store, experiment) as tracker:
         records = _all_trained(
             configs, store, tracker, data_dir, unfinished if resume else lambda _config: None,
-            targets,
+            targets, stop_at_target=stop_at_target,
         )  # fmt: skip
         with waiting("drawing pictures and sending them to MLflow ..."):
             tracker.flush()
@@ -153,6 +155,8 @@ def _all_trained(
     data_dir: Path | None,
     unfinished: Callable[[RunConfig], Shelf | None],
     targets: Sequence[Target],
+    *,
+    stop_at_target: bool,
 ) -> list[RunRecord]:
     """Train one after the other and show each result; of several, one that fails ends none.
 
@@ -164,7 +168,10 @@ def _all_trained(
     for number, config in enumerate(configs, start=1):
         if len(configs) > 1:
             note(f"run {number} of {len(configs)}: {config.backbone}, seed {config.seed}")
-        record = _trained(config, store, tracker, data_dir, unfinished(config), targets)
+        record = _trained(
+            config, store, tracker, data_dir, unfinished(config), targets,
+            stop_at_target=stop_at_target,
+        )  # fmt: skip
         records.append(record)
         try:
             show(record, store, in_full=len(configs) == 1)
@@ -184,6 +191,8 @@ def _trained(
     data_dir: Path | None,
     shelf: Shelf | None,
     targets: Sequence[Target],
+    *,
+    stop_at_target: bool,
 ) -> RunRecord:
     """Train and evaluate, or go on with the run of `shelf`; tell the screen and the tracker."""
     from harness.draft import Identity
@@ -208,6 +217,7 @@ def _trained(
             ),
             shelf=shelf,
             targets=targets,
+            stop_at_target=stop_at_target,
         )
     tracker.finish(record)
     return record

@@ -273,11 +273,12 @@ def _timing_lines(record: RunRecord) -> Iterator[str]:
     reached = record.measures.get("time_to_target_s")
     if reached is not None:
         what = f"{' and '.join(record.targets)}"
+        end = ", where the run ended" if record.stopped_at_target else ""
         yield (
             f"{what}: not reached, as {reached.reason}"
             if reached.value is None
             else f"{what}: reached in {reached.value:,.1f} s of training and validation (epoch "
-            f"{len(reached.samples)}); loading, compilation and checkpoints not counted"
+            f"{len(reached.samples)}{end}); loading, compilation and checkpoints not counted"
         )
     disturbed = record.disturbance()
     if disturbed is not None:

@@ -11,7 +11,7 @@ from harness.config import RunConfig
 from harness.data import Data
 from harness.record import EpochPoint, Machine, Measure, ModelFacts, Role, RunRecord, Status
 from harness.run_times import RunTimes
-from harness.targets import Target, time_to_target
+from harness.targets import Target, first_reached, parse_targets, time_to_target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +47,7 @@ class Draft:
     Attributes:
         times: of what history does not tell.
         unwatched: why nobody knows what else the machine did; None if it was watched.
+        stop_at_target: whether the run ends once it has reached its targets.
     """
 
     config: RunConfig
@@ -54,6 +55,7 @@ class Draft:
     started_at: str
     start_s: float
     targets: tuple[Target, ...] = ()
+    stop_at_target: bool = False
     times: RunTimes = field(default_factory=RunTimes)
     unwatched: str | None = None
     machine: Machine | None = None
@@ -68,6 +70,13 @@ class Draft:
     def named_config(self) -> RunConfig:
         """Return the configuration with the data set that "auto" chose."""
         return replace(self.config, dataset=self.data.source) if self.data else self.config
+
+    @property
+    def stopped_at_target(self) -> bool:
+        """Whether the run has reached its targets and therefore ends before its last epoch."""
+        if not (self.stop_at_target and self.targets) or len(self.history) >= self.config.epochs:
+            return False
+        return first_reached(self.history, self.targets) is not None
 
     def record(self, end: End) -> RunRecord:
         """Return the record of the run, were it to end now."""
@@ -92,6 +101,7 @@ class Draft:
             resumed_after=self.resumed_after,
             cause=end.cause,
             targets=tuple(map(str, self.targets)),
+            stopped_at_target=self.stopped_at_target,
         )
 
     def _times(self) -> dict[str, Measure]:
@@ -118,8 +128,9 @@ class Draft:
         return measures
 
     def continues(self, saved: Checkpoint) -> None:
-        """Take over what an earlier attempt measured, but for its epochs."""
+        """Take over what an earlier attempt measured, but for its epochs, and its targets."""
         before = saved.record
+        self.targets = self.targets or parse_targets(before.targets)
         self.started_at = before.started_at
         self.start_s -= before.duration_s
         self.resumed_after = (*before.resumed_after, saved.epoch)

@@ -164,6 +164,8 @@ def end_tags(record: RunRecord) -> dict[str, str]:
         tags[CAUSE] = record.cause
     if record.too_large:
         tags[TOO_LARGE] = ", ".join(map(str, record.too_large))
+    if record.targets:
+        tags["targets"] = ", ".join(record.targets)
     if record.data is not None:
         tags["data.source"] = record.data.source
         tags["data.digest"] = record.data.digest

@@ -211,6 +211,7 @@ class RunRecord:
         cause: of a failure, for programs; `reason` is for people.
         too_large: batch sizes of a sweep's trial that ran out of memory before `config`'s.
         targets: what it was to reach, such as "score>=0.9", see `harness.targets`.
+        stopped_at_target: whether it ended before its last epoch because it had reached them.
     """
 
     run_id: str
@@ -233,6 +234,7 @@ class RunRecord:
     cause: Cause | None = None
     too_large: tuple[int, ...] = ()
     targets: tuple[str, ...] = ()
+    stopped_at_target: bool = False
     version: int = RECORD_VERSION
 
     def value(self, name: str) -> float | None:

@@ -93,6 +93,7 @@ def execute(
     watch: Watch | None = None,
     shelf: Shelf | None = None,
     targets: Sequence[Target] = (),
+    stop_at_target: bool = False,
 ) -> RunRecord:
     """Train and evaluate once; write predictions and record into the store; return the record.
 
@@ -105,7 +106,9 @@ def execute(
         data_dir: the folder that the user named for the data, or None.
         watch: who is told how it goes.
         shelf: its checkpoints, if the caller holds them; released at the end.
-        targets: what it is to reach, to measure how long that takes; it trains on to its end.
+        targets: what it is to reach, to measure how long that takes; without any, a run that goes
+            on keeps those that it had.
+        stop_at_target: whether it then ends; else it trains on to its end.
 
     Returns:
         A record, whatever happened: `failed` with reason and traceback, `pruned`, `interrupted`.
@@ -117,6 +120,7 @@ def execute(
     draft = Draft(
         config=config, identity=identity, start_s=perf_counter(),
         started_at=datetime.now(UTC).isoformat(timespec="milliseconds"), targets=tuple(targets),
+        stop_at_target=stop_at_target,
     )  # fmt: skip
     with shelf or Shelf(store.checkpoint_dir(identity.run_id), say=watch.say) as shelf:
         end = _attempt(config, store.run_dir(identity.run_id), data_dir, watch, draft, shelf)
@@ -256,6 +260,9 @@ def _train(
         if fresh and shelf.is_due():
             _keep(epoch, engine, draft, shelf, best_weights)
         if config.patience and epoch - best_epoch >= config.patience:
+            break
+        # Not within the epochs before a kill: the weights are those of the last of them.
+        if epoch >= len(done) and draft.stopped_at_target:
             break
     if best_weights:
         engine.set_weights(best_weights)

@@ -33,7 +33,10 @@ class Target:
     value: float
 
     def __str__(self) -> str:
-        return f"{self.name}{'>=' if self.at_least else '<='}{self.value:g}"
+        value = f"{self.value:g}"
+        if float(value) != self.value:  # it is read again, by whoever goes on with the run
+            value = repr(self.value)
+        return f"{self.name}{'>=' if self.at_least else '<='}{value}"
 
     def holds(self, point: EpochPoint) -> bool:
         """Tell whether an epoch reached it."""
@@ -100,8 +103,8 @@ def _parsed(text: str) -> Target:
     found = _FORM.fullmatch(text)
     if not found:
         raise UsageError(
-            "--target must be a measure, >= or <=, and a number, such as score>=0.9, "
-            f"got {text!r}."
+            "--target must be a measure, >= or <=, and a number, in quotes, such as "
+            f"'score>=0.9', got {text!r}."
         )
     name, number = found["name"], found["value"]
     if name not in QUALITY:

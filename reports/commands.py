@@ -32,7 +32,11 @@ def repeat_command(record: RunRecord) -> str:
         config = dataclasses.replace(config, dataset=record.data.source)
     if not config.evaluate_test and record.value("test_score") is not None:
         config = dataclasses.replace(config, evaluate_test=True)
-    return run_command(config)
+    line = run_command(config)
+    if record.targets:
+        words = [word for target in record.targets for word in ("--target", target)]
+        line += f" {shlex.join(words)}"
+    return f"{line} --stop-at-target" if record.stopped_at_target else line
 
 
 def _option(name: str, value: str | float) -> list[str]:

@@ -170,6 +170,8 @@ def _why_not_ranked(record: RunRecord) -> str | None:
         return "a trial: a search looks at validation only"
     if record.role == "rerun":
         return "a re-run: trained as briefly as a trial, to see how much the search flatters"
+    if record.stopped_at_target:
+        return "stopped at its target: trained more briefly than its configuration says"
     if record.value("test_score") is None:
         measure = record.measures.get("test_score")
         if measure is not None and measure.reason:

@@ -345,6 +345,24 @@ def test_a_command_names_what_is_not_default_and_what_depends_on_the_data() -> N
     ]  # fmt: skip
 
 
+def test_a_run_that_stopped_at_its_target_is_not_ranked_but_can_be_repeated(
+    tmp_path: Path,
+) -> None:
+    record, folder = fabricate(tmp_path, "short", config=config(seed=9), minute=9)
+    short = dataclasses.replace(
+        record, history=record.history[:2], targets=("score>=0.5", "mean_iou>=0.5"),
+        stopped_at_target=True,
+    )  # fmt: skip
+    found = compare([*seeds(tmp_path, "notebook-cnn", GOOD, count=2), load(short, folder)])
+    assert found.tables[0].contenders[0].seeds == (0, 1)
+    assert "stopped at its target" in str(reasons(found)["short"])
+    assert shlex.split(repeat_command(short))[-5:] == [
+        "--target", "score>=0.5", "--target", "mean_iou>=0.5", "--stop-at-target",
+    ]  # fmt: skip
+    whole = dataclasses.replace(short, history=record.history, stopped_at_target=False)
+    assert reasons(compare([load(whole, folder)])) == {"short": None}
+
+
 def test_a_repeat_names_the_data_that_auto_chose(tmp_path: Path) -> None:
     record, _ = fabricate(tmp_path, "x", config=RunConfig())
     assert repeat_command(record) == "bench run --epochs 10 --dataset mnist"

@@ -52,13 +52,14 @@ def store(tmp_path: Path) -> Store:
 
 
 def go(
-    store: Store, run_id: str = "r", watch: Watch | None = None, targets: Sequence[str] = (),
+    store: Store, run_id: str = "r", watch: Watch | None = None, targets: Sequence[str] = (), *,
+    stop_at_target: bool = False,
     **changes: Any,
 ) -> RunRecord:  # fmt: skip
     config = dataclasses.replace(CONFIG, **changes)
     record = execute(
         config, identity=Identity(run_id=run_id), store=store, data_dir=None, watch=watch,
-        targets=parse_targets(targets),
+        targets=parse_targets(targets), stop_at_target=stop_at_target,
     )  # fmt: skip
     assert store.read_record(run_id) == record, "what is returned is what is kept"
     return record
@@ -169,6 +170,39 @@ def test_speed_is_that_of_the_spans(store: Store) -> None:
     assert record.value("disturbed_epochs") == disturbed
     for point in record.history:
         assert 0 < (point.validation_s or 0) < record.duration_s
+
+
+def lowest(record: RunRecord, epoch: int) -> list[str]:
+    """The target that a run whose loss falls reaches in an epoch."""
+    losses = [point.metrics["validation_loss"] for point in record.history[:epoch]]
+    assert losses[-1] == min(losses)
+    return [f"loss<={losses[-1]!r}"]
+
+
+def test_a_run_may_stop_at_its_targets(store: Store) -> None:
+    whole = go(store, "whole")
+    target = lowest(whole, 2)
+    on, short = go(store, "on", None, target), go(store, "s", None, target, stop_at_target=True)
+    assert on.targets == short.targets == tuple(target), "with every digit"
+    assert (short.status, short.config) == ("finished", whole.config)
+    assert [len(record.history) for record in (on, short)] == [3, 2]
+    assert [record.stopped_at_target for record in (on, short)] == [False, True]
+    assert [p.metrics for p in short.history] == [p.metrics for p in whole.history[:2]]
+    assert len(on.measures["time_to_target_s"].samples) == 2
+    never = go(store, "never", None, ["score>=1"], stop_at_target=True)
+    assert (len(never.history), never.stopped_at_target) == (3, False)
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_target_before_the_checkpoint_ends_the_run_where_its_weights_are(store: Store) -> None:
+    target = lowest(go(store, "whole", epochs=4), 1)
+    go(store, watch=until(3), targets=target, epochs=4)
+    # Asked for no target, a run that goes on keeps its own.
+    assert go(store, watch=until(3), epochs=4).targets == tuple(target)
+    record = go(store, targets=target, epochs=4, stop_at_target=True)
+    assert record.resumed_after[-1] == 2
+    assert (len(record.history), record.stopped_at_target) == (2, True)
+    assert len(record.measures["time_to_target_s"].samples) == 1
 
 
 @pytest.mark.usefixtures("at_once")
