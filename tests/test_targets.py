@@ -84,7 +84,8 @@ def test_every_measure_of_quality_can_be_a_target(name: str) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("score", "must be a measure, >= or <=, and a number, such as score>=0.9, got 'score'"),
+        # What a shell leaves of an option without quotes.
+        ("score", "and a number, in quotes, such as 'score>=0.9', got 'score'"),
         ("", "must be a measure, >= or <=, and a number"),
         ("score>0.9", "must be a measure, >= or <=, and a number"),
         ("score=>0.9", "must be a measure, >= or <=, and a number"),
