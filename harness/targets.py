@@ -33,7 +33,8 @@ class Target:
     value: float
 
     def __str__(self) -> str:
-        return f"{self.name}{'>=' if self.at_least else '<='}{self.value:g}"
+        # Every digit: it is read again, by the training process of a worker.
+        return f"{self.name}{'>=' if self.at_least else '<='}{self.value!r}"
 
     def holds(self, point: EpochPoint) -> bool:
         """Tell whether an epoch reached it."""

@@ -174,7 +174,7 @@ def test_speed_is_that_of_the_spans(store: Store) -> None:
 @pytest.mark.usefixtures("at_once")
 def test_targets_are_timed_over_all_attempts(store: Store) -> None:
     # Reached at once, and never.
-    easy, hard = ["score>=0", "loss<=1000"], ["score>=0.999"]
+    easy, hard = ["score>=0.0", "loss<=1000.0"], ["score>=0.999"]
     whole = go(store, "whole", targets=hard, epochs=2)
     assert whole.targets == ("score>=0.999",)
     best = max(point.metrics["validation_score"] for point in whole.history)
