@@ -120,3 +120,10 @@ def bench_start(session: nox.Session) -> None:
     """Measure how long help, lists and the first training step take to appear."""
     session.install(*PINNED, "-e", ".")
     session.run("python", "benchmarks/bench_start.py", *session.posargs)
+
+
+@nox.session(default=False)
+def bench_calibrate(session: nox.Session) -> None:
+    """Count false alarms of verdicts on speed, and look for a slowdown of 10 % (20 minutes)."""
+    session.install(*PINNED, "-e", ".")
+    session.run("python", "benchmarks/bench_calibrate.py", *session.posargs)

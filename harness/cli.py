@@ -308,9 +308,9 @@ def calibrate(**values: Any) -> None:
     """
     if values["pairs"] < least_pairs():
         raise UsageError(
-            f"--pairs must be at least {least_pairs()}, got {values['pairs']}: the next of n "
-            "identical pairs is the farthest apart of all with probability 1 / (n + 1), and at "
-            f"most {100 * FALSE_ALARMS:.0f} % may be called different."
+            f"--pairs must be at least {least_pairs()}, got {values['pairs']}: one more identical "
+            "pair is farther apart than all N with probability 1 / (N + 1), and at most "
+            f"{100 * FALSE_ALARMS:.0f} % may be called different."
         )
     plan, config = CellPlan(seconds=values["seconds"]), timed_config(values, "calibrate")
     from harness import cmd_calibrate

@@ -1,4 +1,4 @@
-"""`bench calibrate`: identical cells timed against each other, and a machine's noise floor."""
+"""`bench calibrate`: identical cells timed against each other, and the noise floor they show."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from harness.console import console, note, on_stderr, say
 from harness.data import load
 from harness.disturbance import Watcher
 from harness.durations import span_text
-from harness.errors import BenchError, InterruptedRun, StoreError
-from harness.noise_floor import NoiseFloor, Pair, least_pairs, noise_floors
+from harness.errors import BenchError, InterruptedRun
+from harness.noise_floor import NoiseFloor, Pair, least_pairs
 from harness.store import Store, write_atomically
 from reports.speed_floor import log_limit, machine_digest, steps_differ
 
@@ -72,9 +72,8 @@ def calibrate(
         data = load(config, data_dir, say=say)
         check_step(config, data.n_train)
         config = dataclasses.replace(config, dataset=data.source)
-        busy = busy_words()
-        if busy:
-            say(busy)
+        for line in busy_lines():
+            say(line)
         takes = span_text(2 * pairs * (_CELL_S + plan.seconds))
         note(f"{pairs} pairs of identical cells, {2 * pairs} processes: about {takes}")
         kept = _Kept(store, config, plan, pairs)
@@ -140,27 +139,18 @@ class _Kept:
         write_atomically(self.path, self.floor.dumps().encode())
 
 
-def known_floors(store: Store) -> list[NoiseFloor]:
-    """Return the calibrations in the output folder; a damaged one is told and costs no result."""
-    try:
-        return list(noise_floors(store.calibrations))
-    except StoreError as error:
-        say(f"No noise floor is used: {error}")
-        return []
-
-
-def busy_words() -> str | None:
+def busy_lines() -> list[str]:
     """Return a warning if the machine does something else just now; it looks for a second."""
     with Watcher() as watcher:
         start = perf_counter()
         time.sleep(_LOOK_S)
         reasons = watcher.between(start, perf_counter())
     if not reasons:
-        return None
-    return (
-        f"This machine is busy: {', '.join(reasons)}. The floor will be that of a busy machine, "
-        "so only large differences will be claimed. Better calibrate when nothing else runs."
-    )
+        return []
+    return [
+        f"This machine is busy: {', '.join(reasons)}.",
+        "So will be the floor, and only large differences claimed: better calibrate an idle one.",
+    ]
 
 
 def in_pairs(cells: Iterable[Cell]) -> tuple[Pair, ...]:
@@ -186,9 +176,8 @@ def floor_lines(floor: NoiseFloor) -> Iterator[str]:
             f"{USUAL_ROUNDS} processes each; of one process each {100 * single:.1f} %"
         )
     yield (
-        f"a t-test on the steps of two processes calls {called} of {n} identical pairs different; "
-        f"at its level of {100 * floor.false_alarms:.0f} % that should be "
-        f"{floor.false_alarms * n:.1f}"
+        f"a t-test on the steps of two processes calls {called} of {n} identical pairs different, "
+        f"where its level of {100 * floor.false_alarms:.0f} % allows {floor.false_alarms * n:.1f}"
     )
     disturbed = [pair.disturbed[0] for pair in floor.pairs if pair.disturbed]
     if disturbed:

@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from harness.certificate import Certificate, certificates
+from harness.cmd_floors import known_floors
 from harness.cmd_lines import sweep_command
 from harness.config import RunConfig
 from harness.console import note, say, waiting
@@ -75,6 +76,7 @@ def report(
             commands={name: _command(plan, plans, records) for name, plan in plans.items()},
             certificates=_certificates(store),
             timings=_timings(store),
+            floors=known_floors(store),
         )
     note(f"report: {written.path}")
     with Tracker(uri, store, experiment=experiment, notify=say) as tracker:

@@ -14,7 +14,7 @@ from time import perf_counter
 from harness.cell import Cell, CellPlan, Contender
 from harness.cell_processes import PROBE, run_cells
 from harness.cell_progress import CellProgress
-from harness.cmd_calibrate import known_floors
+from harness.cmd_floors import known_floors
 from harness.cmd_run import check_step, opened_tracker
 from harness.cmd_speed_tables import (
     document,

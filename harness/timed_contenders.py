@@ -62,8 +62,10 @@ def timed_config(values: Mapping[str, Any], command: str = "throughput") -> RunC
             f"`bench {command}` measures processes one at a time: it has no use for `multiworker`."
         )
     if config.jit == "auto":
-        both = "To compare the two: `bench throughput --contender jit=off --contender jit=on`."
-        raise UsageError(f"`bench {command}` needs `jit` on or off, got 'auto'. {both}")
+        hint = "To compare the two: --contender jit=off --contender jit=on."
+        if command != "throughput":
+            hint = "Use --jit or leave it out."
+        raise UsageError(f"`bench {command}` needs `jit` on or off, got 'auto'. {hint}")
     return config
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.certificate import Certificate, Contender
+from harness.noise_floor import NoiseFloor
+from reports.speed_floor import floor_of_machine, least_difference
 from reports.wording import code, table, text
 
 _READING = (
@@ -16,18 +18,25 @@ _READING = (
 )
 
 
-def certificate_lines(certificates: Sequence[Certificate]) -> list[str]:
-    """Return one table of verdicts and scaling for each certificate; nothing if there is none."""
+def certificate_lines(
+    certificates: Sequence[Certificate], floors: Sequence[NoiseFloor] = ()
+) -> list[str]:
+    """Return one table of verdicts and scaling for each certificate; nothing if there is none.
+
+    Args:
+        certificates: what to tell of.
+        floors: calibrations, of any machines.
+    """
     if not certificates:
         return []
     lines = ["## Strategies", ""]
     for certificate in certificates:
-        lines += _one(certificate)
+        lines += _one(certificate, floor_of_machine(floors, certificate.machine))
     lines += [_READING, ""]
     return lines
 
 
-def _one(certificate: Certificate) -> list[str]:
+def _one(certificate: Certificate, noise: NoiseFloor | None) -> list[str]:
     config = certificate.config
     what = (
         f"{code(config.backbone)}, global batch {config.global_batch_size}, seed {config.seed}, "
@@ -42,10 +51,23 @@ def _one(certificate: Certificate) -> list[str]:
     ]  # fmt: skip
     head = ["strategy", "replicas", "images/s", "efficiency", "margin", "verdict"]
     lines += table(head, rows, right="-rrrr")
+    lines += [_speed_note(least_difference(noise, 1, len(certificate.contenders))), ""]
     if certificate.silenced:
         names = ", ".join(code(name) for name in certificate.silenced)
         lines += [f"The rates of its random layers were 0: {names}.", ""]
     return lines
+
+
+def _speed_note(floor: float | None) -> str:
+    if floor is None:
+        return (
+            "Speeds are shown, not compared: no noise floor of this machine is stored "
+            "(`bench calibrate`)."
+        )
+    return (
+        f"Speeds are of one process each: ratios of images/s within {100 * floor:.1f} % of 1, the "
+        "noise floor of this machine, are no differences."
+    )
 
 
 def _efficiency(certificate: Certificate, contender: Contender) -> str:

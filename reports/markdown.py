@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.certificate import Certificate
+from harness.noise_floor import NoiseFloor
 from harness.record import METRICS, DataIdentity
 from harness.timings import Timings
 from reports.appendix import appendix_lines
@@ -19,6 +20,7 @@ from reports.compare import Comparison, Table, data_values
 from reports.contenders import Contender
 from reports.evidence import IMAGE_MEASURES
 from reports.goals import Goal
+from reports.run_speeds import run_speed_lines
 from reports.searches import Search
 from reports.speed_section import speed_lines
 from reports.statistics import Estimate
@@ -94,6 +96,7 @@ def render(
     commands: Mapping[str, str] | None = None,
     certificates: Sequence[Certificate] = (),
     timings: Sequence[Timings] = (),
+    floors: Sequence[NoiseFloor] = (),
     made_at: str | None = None,
 ) -> str:
     """Return the report as Markdown text.
@@ -105,11 +108,12 @@ def render(
         commands: sweep name -> the command line that repeats the sweep.
         certificates: of strategies, for the networks in the comparison.
         timings: of such networks.
+        floors: noise floors, of any machines; without one no difference of speed is claimed.
         made_at: date for the last line; without it the text depends on the runs alone.
     """
     lines = [f"# {text(title)}", "", *summary_lines(comparison)]
     for place, board in enumerate(comparison.tables):
-        lines += _leaderboard(board, comparison, several=len(comparison.tables) > 1)
+        lines += _leaderboard(board, comparison, floors)
         lines += _pictures(_at(gallery.tables, place))
     if not comparison.tables:
         lines += ["## Training", "", *_pictures(gallery.untested)]
@@ -118,8 +122,8 @@ def render(
         lines += _pictures(_at(gallery.searches, place))
     if gallery.networks:
         lines += ["## Networks", "", *_pictures(gallery.networks)]
-    lines += speed_lines(timings)
-    lines += certificate_lines(certificates)
+    lines += speed_lines(timings, floors)
+    lines += certificate_lines(certificates, floors)
     lines += appendix_lines(comparison)
     if made_at is not None:
         lines += [f"Made at {text(made_at)}.", ""]
@@ -130,10 +134,10 @@ def _at(parts: Sequence[tuple[AnyPicture, ...]], place: int) -> tuple[AnyPicture
     return parts[place] if place < len(parts) else ()
 
 
-def _leaderboard(board: Table, comparison: Comparison, *, several: bool) -> list[str]:
+def _leaderboard(board: Table, comparison: Comparison, floors: Sequence[NoiseFloor]) -> list[str]:
     budget = comparison.telling_budget(board)
     searched = "" if budget is None else f", searched with {budget.words()}"
-    name = f" on {data_name(board.data)}{searched}" if several else ""
+    name = f" on {data_name(board.data)}{searched}" if len(comparison.tables) > 1 else ""
     lines = [f"## Leaderboard{name}", ""]
     if board is not comparison.tables[0]:
         lines += [_why_apart(board, comparison.tables), ""]
@@ -149,6 +153,7 @@ def _leaderboard(board: Table, comparison: Comparison, *, several: bool) -> list
         lines += [_OTHER_MACHINES, ""]
     if board.verdicts:
         lines += ["### Verdicts", "", *(verdict_line(v) for v in board.verdicts), ""]
+    lines += run_speed_lines(board, dict(comparison.machines), floors)
     return lines + _reproduce(board)
 
 

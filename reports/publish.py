@@ -10,6 +10,7 @@ from pathlib import Path
 
 from harness.certificate import Certificate
 from harness.errors import StoreError
+from harness.noise_floor import NoiseFloor
 from harness.record import RunRecord
 from harness.store import file_digest, write_atomically
 from harness.timings import Timings
@@ -52,6 +53,7 @@ def publish(
     commands: Mapping[str, str] | None = None,
     certificates: Sequence[Certificate] = (),
     timings: Sequence[Timings] = (),
+    floors: Sequence[NoiseFloor] = (),
     made_at: str | None = None,
 ) -> PublishedReport:
     """Compare runs and write the report; an older report in the folder is replaced.
@@ -67,6 +69,7 @@ def publish(
         commands: sweep name -> the command line that repeats the sweep.
         certificates: of strategies; those of networks that no run trained are left out.
         timings: of contenders; those without a network that a run trained are left out.
+        floors: noise floors, of any machines; without one no difference of speed is claimed.
         made_at: date to write into the report; without it none is written.
 
     Raises:
@@ -81,6 +84,7 @@ def publish(
     trained = {each.record.config.backbone for each in evidence}
     words = render(
         comparison, title=title, gallery=gallery, commands=commands, made_at=made_at,
+        floors=floors,
         certificates=[each for each in certificates if each.config.backbone in trained],
         timings=[
             each for each in timings

@@ -11,11 +11,9 @@ Identical contenders can change places in a pair, so these are symmetric around 
 distribution. A difference is claimed if two tests agree, each of which keeps the level alone:
 
 1. Student's t over rounds (`reports.speed.ratio`) excludes 0. It is exact for normal differences
-   and errs on the safe side for symmetric long-tailed ones (Benjamini 1983). A percentile
-   bootstrap of the mean would not do: over five rounds it finds differences of identical
-   contenders in 17 % of cases.
+   and errs on the safe side for symmetric long-tailed ones (Benjamini 1983).
 2. The mean over rounds is beyond the noise floor, which knows how much the machine varies from
-   more pairs than a comparison has rounds.
+   more pairs than a comparison has rounds. For runs not timed in rounds it stands alone.
 """
 
 from __future__ import annotations
@@ -39,9 +37,9 @@ def log_limit(
 
     The larger of two prediction limits for one more pair. Student's: t(1 - a / 2, n) times the
     root mean square, as the mean is known to be 0. And, whatever the distribution, the k-th
-    largest of n with k = a (n + 1) rounded down, at least the largest (Wilks 1941). Over several
-    rounds it is divided by their root, but by no more than that of n. The probability is over
-    calibrations and comparisons together.
+    largest of n with k = a (n + 1) rounded down, or the largest if that is 0 (Wilks 1941). Over
+    several rounds it is divided by their root, but by no more than that of n. The probability is
+    over calibrations and comparisons together.
 
     Args:
         log_ratios: float `[n]`, ln(first / second) of pairs of identical cells.
@@ -74,7 +72,7 @@ def steps_differ(first: Sequence[float], second: Sequence[float]) -> bool:
     What is often done and must not be believed: calibrations count how often it is wrong.
 
     Args:
-        first: images/s of the graph calls of one process, above 0.
+        first: rates of the graph calls of one process.
         second: those of the other.
     """
     a, b = np.log(np.asarray(first, np.float64)), np.log(np.asarray(second, np.float64))
@@ -88,10 +86,6 @@ def floor_of_machine(floors: Sequence[NoiseFloor], machine: Machine | None) -> N
 
     Another processor, system, Python or TensorFlow is another machine: its noise is not known. So
     are its GPUs beside its CPU.
-
-    Args:
-        floors: calibrations of any machines; those of too few pairs count for nothing.
-        machine: where something was timed, if that is known.
     """
     if machine is None:
         return None

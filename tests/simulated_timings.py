@@ -12,12 +12,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from records import MACHINE
-
-from harness.config import RunConfig
-from harness.noise_floor import NoiseFloor, Pair
-from harness.record import Measure
-from reports.speed_floor import log_limit
 
 STEP_SD, STEP_MEMORY = 0.05, 0.5
 """Of ln(rate of one graph call), around its process; correlation with the call before."""
@@ -71,19 +65,6 @@ def steps_of(rng: np.random.Generator, rate: float, calls: int) -> NDArray[np.fl
     for call in range(1, calls):
         noise[call] = STEP_MEMORY * noise[call - 1] + fresh[call]
     return rate * np.exp(noise)
-
-
-def floor_of(first: NDArray[np.float64], second: NDArray[np.float64]) -> NoiseFloor:
-    """Return the noise floor of a calibration that saw these images/s of identical cells."""
-    pairs = tuple(
-        Pair(first=Measure(value=float(a)), second=Measure(value=float(b)), called=False)
-        for a, b in zip(first, second, strict=True)
-    )
-    return NoiseFloor(
-        name="20260102-030405-notebook-cnn-abcdef", started_at="2026-01-02T03:04:05+00:00",
-        duration_s=300.0, config=RunConfig(), seconds=2.0, machine=MACHINE, pairs=pairs,
-        asked=len(pairs), log_limit=log_limit(np.log(first / second)),
-    )  # fmt: skip
 
 
 def _luck(rng: np.random.Generator, tail: str, n: int) -> NDArray[np.float64]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from calibrated import floor
 from certified import certificate, contender, quantity
 from records import fabricate
 
@@ -17,13 +18,24 @@ def test_each_strategy_has_a_row_with_speed_margin_and_verdict() -> None:
     lines = certificate_lines(
         [certificate(contenders=(contender(), contender("mirrored:4", 4, quantities=bad)))]
     )
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if "`" in line]
-    assert rows[1:] == [
+    found = [line for line in lines if line.startswith("| `")]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in found]
+    assert rows == [
         ["`cpu`", "1", "200", "100%", "", "reference"],
         # 300 images/s by 2 replicas where one makes 200; 1e-7 of a limit of 2e-6.
         ["`mirrored`", "2", "300", "75%", "5%", "agrees"],
         ["`mirrored:4`", "4", "300", "38%", "150%", "**differs**: first gradient"],
     ]
+
+
+def test_speeds_are_held_against_the_floor_of_the_machine() -> None:
+    assert "Speeds are shown, not compared: no noise floor" in "\n".join(
+        certificate_lines([certificate()])
+    )
+    # Two contenders share the level: t(1 - 0.05 / 4, 20) = 2.423 x ln 1.01 gives 2.4 %.
+    assert "within 2.4 % of 1, the noise floor of this machine" in "\n".join(
+        certificate_lines([certificate()], [floor()])
+    )
 
 
 def test_random_layers_that_were_silenced_are_named() -> None:

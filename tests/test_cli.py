@@ -99,6 +99,7 @@ BAD = [
     ("throughput --jit auto", 2, "To compare the two: --contender jit=off --contender jit=on."),
     ("throughput --dataset mnist --data-dir nothere", 1, "does not exist"),
     ("throughput --dataset digits --out file", 1, "The output folder must be writable"),
+    ("calibrate --dataset digits --out file", 1, "The output folder must be writable"),
     ("swep", 2, "Did you mean 'sweep'?"),
     (f"{RUN} --epoch 3", 2, "'--epochs'"),
     ("list colours", 2, "colours"),

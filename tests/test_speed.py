@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from calibrated import floor as calibration
 from scipy import stats
 from timed import cell, contender, failed, timings
 
@@ -196,3 +197,16 @@ def test_what_the_harness_costs_is_the_median_of_pairs() -> None:
     assert found.value == pytest.approx(0.01)
     assert (found.low, found.high) == (pytest.approx(-0.01), pytest.approx(0.02))
     assert overhead_share(Overhead(contender="x", reason="It failed.")).absent == "It failed."
+
+
+def test_nothing_below_the_noise_floor_is_claimed() -> None:
+    # 2 % apart in each of five rounds, within a tenth of a per cent. Twenty pairs 1 % apart:
+    # t(0.975, 20) x ln 1.01 / sqrt(5) is 0.9 %; 5 % apart: 2.085963 x ln 1.05 / sqrt(5) is 4.7 %.
+    rates = {"notebook-cnn": [100.0] * 5, "patch-s": [102.0, 102.1, 101.9, 102.0, 102.1]}
+    (unknown,) = pairs(timings(rates))
+    (quiet,) = pairs(timings(rates), calibration())
+    (noisy,) = pairs(timings(rates), calibration([1.05, 1 / 1.05] * 10))
+    assert (unknown.outcome, unknown.floor) == ("faster", None)
+    assert (quiet.outcome, quiet.floor) == ("faster", pytest.approx(0.0093257, rel=1e-4))
+    assert noisy.outcome == "cannot separate"
+    assert noisy.reason == "below the noise floor of 4.7 %"

@@ -82,7 +82,7 @@ def test_lists_of_devices_keep_their_commas() -> None:
             "--backbone patch-s --backbone residual-s --contender jit=on",
             "but there are 2. Name ea",
         ),
-        ("--jit auto", "--contender jit=off --contender jit=on`."),
+        ("--jit auto", "--contender jit=off --contender jit=on."),
         ("--contender jit=auto", "`bench throughput` needs `jit` on or off, got 'auto'."),
         ("--strategy multiworker", "has no use for `multiworker`"),
         ("--learning-rate-scaling sqrt --warmup-epochs 11", "must be at most the 10 epochs"),

@@ -41,7 +41,7 @@ def cell(name: str = "notebook-cnn", number: int = 1, rate: float = 100.0, **cha
         },
         "warm_up": spans[:1], "spans": spans, "disturbances": ((), ()),
     }  # fmt: skip
-    return Cell(contender=name, round=number, **values | changes)
+    return Cell(**{"contender": name, "round": number} | values | changes)
 
 
 def failed(name: str = "readme-cnn", number: int = 1, reason: str = "No such luck.") -> Cell:

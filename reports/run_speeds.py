@@ -1,0 +1,80 @@
+"""Whether the runs of a leaderboard differ in speed: that needs the noise floor of their machine.
+
+Runs are not timed in turns, and those of one command share a process, so nothing says that drift
+or the luck of a process cancels. The floor is that of one process each, however many runs there
+are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from harness.noise_floor import NoiseFloor
+from harness.record import Machine
+from reports.compare import Table
+from reports.contenders import Contender
+from reports.speed_floor import floor_of_machine, least_difference
+from reports.verdicts import MOST_VERDICTS
+from reports.wording import code, count
+
+
+def run_speed_lines(
+    board: Table, machines: Mapping[str, Machine], floors: Sequence[NoiseFloor]
+) -> list[str]:
+    """Return what may be said of the speeds in a leaderboard, as a list; nothing of a single row.
+
+    On each machine the fastest is compared with the others; as the data chose it, the level is
+    shared among all pairs of them (Bonferroni).
+
+    Args:
+        board: the leaderboard.
+        machines: label such as "M1" -> machine.
+        floors: calibrations, of any machines.
+    """
+    lines = []
+    for label in board.machines:
+        rows = [
+            row for row in board.contenders
+            if row.machines == (label,) and row.images_per_s.value
+        ]  # fmt: skip
+        if len(rows) > 1:
+            rows.sort(key=lambda row: (-(row.images_per_s.value or 0.0), row.rank, row.name))
+            floor = floor_of_machine(floors, machines[label])
+            lines += [f"- {line}" for line in _on_one_machine(rows, label, floor)]
+    return ["### Training speed", "", *lines, ""] if lines else []
+
+
+def _on_one_machine(
+    rows: Sequence[Contender], label: str, noise: NoiseFloor | None
+) -> Iterator[str]:
+    floor = least_difference(noise, rounds=1, comparisons=len(rows) * (len(rows) - 1) // 2)
+    if noise is None or floor is None:
+        yield (
+            f"No difference of images/s on {label} is claimed: no noise floor of that machine is "
+            "stored. `bench calibrate` measures one."
+        )
+        return
+    fastest, *others = rows
+    for row in others[:MOST_VERDICTS]:
+        yield _verdict(fastest, row, floor)
+    yield (
+        f"Noise floor of {label} for single processes: {100 * (noise.relative() or 0.0):.1f} %, "
+        f"for these {count(len(rows), 'row')} together {100 * floor:.1f} %; "
+        f"{len(noise.pairs)} identical pairs, {noise.started_at[:10]}."
+    )
+
+
+def _verdict(fastest: Contender, row: Contender, floor: float) -> str:
+    first, other = fastest.images_per_s, row.images_per_s
+    assert first.value is not None
+    assert other.value is not None
+    names = f"{code(fastest.name)} and {code(row.name)}"
+    if first.value / other.value - 1 <= floor:
+        return f"Cannot separate {names}: below the noise floor of {100 * floor:.1f} %."
+    over_seeds = first.varied == other.varied == "seeds"
+    if over_seeds and (first.low or 0.0) <= (other.high or 0.0):
+        return f"Cannot separate {names}: their intervals over seeds overlap."
+    return (
+        f"{code(fastest.name)} trained {first.value / other.value:.2f} times as many images/s as "
+        f"{code(row.name)}."
+    )
