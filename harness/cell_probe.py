@@ -102,7 +102,7 @@ def measure(request: Request) -> Cell:
         seen = _observe(config, engine, data, request.plan, watcher)
     # The arrays that the peak is measured with are no part of what training needs.
     measures = {**seen.measures, **_memory(layout)}
-    peak = _peak(layout.devices[0], PEAK_DTYPES[config.precision])
+    peak = _peak(layout, PEAK_DTYPES[config.precision])
     measures |= step_measures(seen.spans)
     measures |= {
         "compile_s": compile_s,
@@ -266,9 +266,10 @@ def _memory(layout: Layout) -> dict[str, Measure]:
     }
 
 
-def _peak(device: str, dtype: str) -> Measure:
+def _peak(layout: Layout, dtype: str) -> Measure:
     """Return the best of several measurements: one alone may be disturbed from end to end."""
-    found = [matrix_gflops(device, dtype) for _ in range(PEAK_ROUNDS)]
+    device, shards = layout.devices[0], layout.shards
+    found = [matrix_gflops(device, dtype, at_once=shards) for _ in range(PEAK_ROUNDS)]
     values = [each.value for each in found if each.value is not None]
     if not values:
         return found[0]

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from harness.engine import Engine
 from harness.errors import UsageError
+from harness.shards import cut
 from harness.tf_keras import tf
 from harness.train_step import predict_function
 
@@ -34,7 +35,12 @@ class Inference:
             )
         self.batch = batch
         self._layout = layout
-        self._call = predict_function(engine)
+        blueprint = engine.key.blueprint
+        parts = cut(
+            engine.model, backbone=blueprint.backbone, head=blueprint.head,
+            images=batch // layout.replicas, shards=layout.shards,
+        )  # fmt: skip
+        self._call = predict_function(engine, parts)
 
     def __call__(self, images: NDArray[np.uint8]) -> tuple[NDArray[Any], ...]:
         """Return probabilities `[batch, classes]` and boxes `[batch, 4]`, once they are here.

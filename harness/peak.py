@@ -30,7 +30,9 @@ _ARRAY_BYTES = 2**28  # larger than any cache
 Clock = Callable[[], float]
 
 
-def matrix_gflops(device: str, dtype: str, *, clock: Clock = perf_counter) -> Measure:
+def matrix_gflops(
+    device: str, dtype: str, *, at_once: int = 1, clock: Clock = perf_counter
+) -> Measure:
     """Return the speed of a square matrix product in GFLOP/s; 2 n^3 FLOP for side n.
 
     The side is doubled until a product takes long enough to be timed. GPUs that have it use TF32
@@ -39,12 +41,14 @@ def matrix_gflops(device: str, dtype: str, *, clock: Clock = perf_counter) -> Me
     Args:
         device: "cpu:0" or "gpu:0".
         dtype: one of `DTYPES`.
+        at_once: products side by side, for a process whose operations have a thread each: alone,
+            a product would be the peak of one core.
         clock: seconds.
     """
     side, start = _FIRST_SIDE, clock()
     with tf.device(f"/{device}"):
         while True:
-            product = _product(side, dtype)
+            product = _product(side, dtype, at_once)
             if product is None:
                 return Measure(reason=f"{device} has no matrix product of {dtype}")
             product()  # the first one chooses a kernel
@@ -57,7 +61,7 @@ def matrix_gflops(device: str, dtype: str, *, clock: Clock = perf_counter) -> Me
         times = [seconds]
         while len(times) < SAMPLES and clock() - start < _PATIENCE_S:
             times.append(_timed(product, clock))
-    rates = tuple(2 * side**3 / seconds / 1e9 for seconds in times)
+    rates = tuple(2 * side**3 * at_once / seconds / 1e9 for seconds in times)
     return Measure(value=max(rates), samples=rates)
 
 
@@ -82,12 +86,19 @@ def memory_gb_per_s(device: str, *, clock: Clock = perf_counter) -> Measure:
     return Measure(value=max(rates), samples=rates)
 
 
-def _product(side: int, dtype: str) -> Callable[[], Any] | None:
+def _product(side: int, dtype: str, at_once: int) -> Callable[[], Any] | None:
     """Return a function that multiplies and waits for the result; None if there is no kernel."""
-    ones = tf.ones((side, side), dtype)
+    # Each has a matrix of its own: equal products would be one in a graph.
+    matrices = [tf.ones((side, side), dtype) * tf.cast(k + 1, dtype) for k in range(at_once)]
+
+    def corners() -> Any:
+        return tf.stack([tf.matmul(matrix, matrix)[0, 0] for matrix in matrices])
+
+    # Only in a graph do operations run side by side.
+    call = tf.function(corners) if at_once > 1 else corners
 
     def product() -> Any:
-        return tf.matmul(ones, ones)[0, 0].numpy()
+        return call().numpy()
 
     try:
         product()

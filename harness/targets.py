@@ -33,10 +33,8 @@ class Target:
     value: float
 
     def __str__(self) -> str:
-        value = f"{self.value:g}"
-        if float(value) != self.value:  # it is read again, by whoever goes on with the run
-            value = repr(self.value)
-        return f"{self.name}{'>=' if self.at_least else '<='}{value}"
+        # Every digit: it is read again, by the training process of a worker.
+        return f"{self.name}{'>=' if self.at_least else '<='}{self.value!r}"
 
     def holds(self, point: EpochPoint) -> bool:
         """Tell whether an epoch reached it."""

@@ -203,12 +203,18 @@ def _part_gradients(engine: Parts) -> Any:
     return tf.function(gradients, jit_compile=True) if key.jit else gradients
 
 
-def predict_function(engine: Parts) -> Any:
-    """Return the graph call from one global batch to probabilities and boxes in its order."""
+def predict_function(engine: Parts, parts: Sequence[slice] | None = None) -> Any:
+    """Return the graph call from one global batch to probabilities and boxes in its order.
+
+    Args:
+        engine: what predicts.
+        parts: the shards of a replica's batch, if it is not the batch of training.
+    """
     strategy, model = engine.layout.strategy, engine.model
+    shards = engine.parts if parts is None else parts
 
     def forward(images: Any) -> Any:
-        found = [model(_pixels(images[part]), training=False) for part in engine.parts]
+        found = [model(_pixels(images[part]), training=False) for part in shards]
         if len(found) == 1:
             return tuple(found[0])
         return tuple(tf.concat(same, axis=0) for same in zip(*found, strict=True))

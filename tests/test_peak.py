@@ -52,3 +52,11 @@ def test_real_peaks_are_positive(dtype: str, monkeypatch: pytest.MonkeyPatch) ->
     measure = peak.matrix_gflops("cpu:0", dtype)
     assert measure.value is not None
     assert 0 < min(measure.samples) <= measure.value
+
+
+def test_products_side_by_side_count_together() -> None:
+    # The clock says that any number of products takes as long as one.
+    one = peak.matrix_gflops("cpu:0", "float32", clock=ticking(0.05))
+    two = peak.matrix_gflops("cpu:0", "float32", at_once=2, clock=ticking(0.05))
+    assert one.value is not None
+    assert two.value == pytest.approx(2 * one.value)

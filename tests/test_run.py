@@ -189,7 +189,7 @@ def test_a_run_may_stop_at_its_targets(store: Store) -> None:
     assert [record.stopped_at_target for record in (on, short)] == [False, True]
     assert [p.metrics for p in short.history] == [p.metrics for p in whole.history[:2]]
     assert len(on.measures["time_to_target_s"].samples) == 2
-    never = go(store, "never", None, ["score>=1"], stop_at_target=True)
+    never = go(store, "never", None, ["score>=1.0"], stop_at_target=True)
     assert (len(never.history), never.stopped_at_target) == (3, False)
 
 
@@ -208,7 +208,7 @@ def test_a_target_before_the_checkpoint_ends_the_run_where_its_weights_are(store
 @pytest.mark.usefixtures("at_once")
 def test_targets_are_timed_over_all_attempts(store: Store) -> None:
     # Reached at once, and never.
-    easy, hard = ["score>=0", "loss<=1000"], ["score>=0.999"]
+    easy, hard = ["score>=0.0", "loss<=1000.0"], ["score>=0.999"]
     whole = go(store, "whole", targets=hard, epochs=2)
     assert whole.targets == ("score>=0.999",)
     best = max(point.metrics["validation_score"] for point in whole.history)

@@ -52,7 +52,7 @@ def test_several_targets_must_hold_in_the_same_epoch() -> None:
         (["score>=0.95", "loss<=0.5", "score>=0.3"],
          "score was at most 0.9 and loss was at least 0.8 in 4 epochs"),
         (["score<=0.3", "loss<=1"],
-         "score<=0.3 and loss<=1 never held in the same one of 4 epochs"),
+         "score<=0.3 and loss<=1.0 never held in the same one of 4 epochs"),
     ],
 )  # fmt: skip
 def test_what_was_never_reached_says_how_far_it_came(targets: list[str], reason: str) -> None:
@@ -79,6 +79,8 @@ def test_every_measure_of_quality_can_be_a_target(name: str) -> None:
     (target,) = parse_targets([f" {name} >= 0.5 "])
     assert str(target) == f"{name}>=0.5"
     assert parse_targets([str(target)]) == (target,)
+    (close,) = parse_targets([f"{name}>=0.8999999999"])
+    assert parse_targets([str(close)]) == (close,), "not a digit is lost"
 
 
 @pytest.mark.parametrize(
