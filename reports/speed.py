@@ -223,7 +223,7 @@ def _speed(timings: Timings, place: int, *, first: Mapping[int, float]) -> Speed
         disturbed_by=next(reasons, ""),
         disturbed_phases=Counter(phase for cell in done for phase in cell.phases),
         parameters=next((cell.parameters for cell in done if cell.parameters is not None), None),
-        flags=Counter(flag for cell in done for flag in cell.flags),
+        flags=dict(Counter(flag for cell in done for flag in cell.flags)),
     )
 
 
