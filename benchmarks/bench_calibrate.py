@@ -62,7 +62,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def measure(arguments: argparse.Namespace) -> None:
     """Append rounds to the file until there are enough or time is over."""
-    config = RunConfig(backbone=arguments.backbone, dataset=arguments.dataset)
+    # A sample is a graph call: with many steps in each, seconds hold too few for a t-test.
+    config = RunConfig(
+        backbone=arguments.backbone, dataset=arguments.dataset, steps_per_call=1
+    )  # fmt: skip
     contenders = [Contender(name=name, config=config) for name in NAMES]
     begun, longest_s = time.monotonic(), 0.0
     for number in range(len(complete_rounds(arguments.file)) + 1, arguments.pairs + 1):

@@ -15,7 +15,8 @@ from calibrated import floor
 from timed import cell
 
 from harness.cmd_calibrate import busy_lines, floor_lines, in_pairs
-from harness.noise_floor import NoiseFloor, noise_floors
+from harness.noise_floor import NoiseFloor, Pair, noise_floors
+from harness.record import Measure
 from harness.store import Store
 
 Bench = Callable[[str], tuple[int, str, str]]
@@ -139,7 +140,15 @@ def test_what_a_calibration_found_in_words() -> None:
         "a t-test on the steps of two processes calls 10 of 20 identical pairs different, where "
         "its level of 5 % allows 1.0"
     )
-    assert len(lines) == 2
+    # The pairs written by hand have two samples on each side.
+    assert lines[2].startswith("some of these processes timed 2 graph calls only, too few")
+    assert len(lines) == 3
+    samples = tuple(float(rate) for rate in range(400, 410))
+    many = Pair(
+        first=Measure(value=404.5, samples=samples), second=Measure(value=404.5, samples=samples),
+        called=False,
+    )  # fmt: skip
+    assert len(list(floor_lines(floor(pairs=(many,) * 20)))) == 2
     assert not any(line.startswith("noise floor") for line in floor_lines(floor([1.01] * 3)))
 
 
