@@ -33,6 +33,7 @@ from harness.targets import Target
 from harness.tracking_uri import resolve_uri
 
 if TYPE_CHECKING:
+    from harness.mlflow_runs import Illustrate
     from harness.track import Tracker
 
 
@@ -105,22 +106,37 @@ def run(
     note(f"next: `bench ui{where}` to browse, `bench report --all{where}` to compare every run")
 
 
-def opened_tracker(uri: str, store: Store, experiment: str) -> Tracker:
+def opened_tracker(
+    uri: str, store: Store, experiment: str, *, illustrate: Illustrate | None = None
+) -> Tracker:
     """Return a tracker whose store has just answered.
+
+    Args:
+        uri: of the store.
+        store: the output folder.
+        experiment: name in MLflow.
+        illustrate: draws the pictures of a run; by default what loads the libraries for that late.
 
     Raises:
         TrackingError: it refused or did not answer.
     """
     with waiting("loading MLflow ..."):
         from harness.track import Tracker
-    tracker = Tracker(uri, store, experiment=experiment, illustrate=_illustrate, notify=say)
+    draw = illustrate or _illustrate
+    tracker = Tracker(uri, store, experiment=experiment, illustrate=draw, notify=say)
     with waiting("opening the tracking store ..."):
         tracker.check()
     return tracker
 
 
 def _illustrate(record: RunRecord, folder: Path) -> list[Path]:
-    """Draw the pictures of a run; what that needs is loaded only once there is a record."""
+    """Draw the pictures of a run; what that needs is loaded only once there is a record.
+
+    One that was interrupted is drawn when it has gone on to its end: seconds after Ctrl-C its end
+    must have arrived.
+    """
+    if record.status == "interrupted":
+        return []
     from reports.illustrate import illustrate
 
     return illustrate(record, folder)

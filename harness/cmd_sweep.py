@@ -31,6 +31,7 @@ from harness.store import Store
 from harness.sweep_display import SweepDisplay
 from harness.sweep_options import OBJECTIVES
 from harness.tracking_uri import resolve_uri
+from reports.illustrate import illustrate
 from sweeps.coordinator import run_sweeps
 from sweeps.listeners import SweepOutcome
 from sweeps.objectives import TIMED, objectives_of
@@ -89,7 +90,8 @@ def sweep(
             data_dir=data_dir, uri=uri,
         )  # fmt: skip
         return
-    tracker = opened_tracker(uri, store, experiment)
+    # Loaded now: it is no time for that while the last runs are sent, seconds after Ctrl-C.
+    tracker = opened_tracker(uri, store, experiment, illustrate=illustrate)
     extra = {"data_dir": str(data_dir.absolute()) if data_dir else None}
     outcomes = _search(
         plans, request, data.n_train, store=store, tracker=tracker, extra=extra, workers=workers,

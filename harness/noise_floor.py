@@ -181,8 +181,7 @@ def noise_floors(folder: Path) -> Iterator[NoiseFloor]:
 def _parsed(values: Mapping[str, Any]) -> dict[str, Any]:
     """Turn the nested plain values back into the classes they came from."""
     parsed = {name: value for name, value in values.items() if name != "relative"}
-    machine = dict(values["machine"])
-    parsed["machine"] = Machine(**machine | {"devices": tuple(machine["devices"])})
+    parsed["machine"] = Machine.from_json(values["machine"])
     parsed["config"] = RunConfig.from_json(values["config"])
     parsed["pairs"] = tuple(_pair(each) for each in values["pairs"])
     return parsed

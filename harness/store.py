@@ -159,6 +159,11 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise cannot_write(path, error) from error
 
 
+def is_full(error: BaseException) -> bool:
+    """Tell whether an error of `write_atomically` means that a disk is full."""
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno in FULL
+
+
 def cannot_write(path: Path, error: OSError) -> StoreError:
     """Return the error for a file that cannot be written; a full disk is told with the way out."""
     said = f"{path} cannot be written: {error.strerror or error}."

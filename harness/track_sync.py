@@ -24,7 +24,7 @@ from harness.mlflow_runs import RunWriter
 from harness.mlflow_sweep import SweepRow, sweep_metrics, sweep_note, sweep_row
 from harness.record import EpochPoint, Role, RunRecord
 from harness.sent_notes import SENT_FILE, folders_holding, is_sent, read_object
-from harness.store import RECORD_FILE, Store, file_digest, write_atomically
+from harness.store import RECORD_FILE, Store, file_digest, is_full, write_atomically
 from harness.timings import TIMINGS_FILE, read_timings
 
 CLOSED_FILE = "closed.json"
@@ -177,7 +177,7 @@ class Projection:
                 already += 1
                 continue
             if in_a_row >= _GIVE_UP_AFTER:
-                failed[folder.name] = "not tried: the store failed twice in a row"
+                failed[folder.name] = "not tried after the failures of others"
                 continue
             try:
                 touched |= self._send_folder(folder)
@@ -185,6 +185,8 @@ class Projection:
             except BenchError as error:
                 failed[folder.name] = str(error)
                 in_a_row += isinstance(error, TrackingError)
+                if is_full(error):  # the next would fail for the same reason
+                    in_a_row = _GIVE_UP_AFTER
         gave_up = in_a_row >= _GIVE_UP_AFTER
         others = buried = 0
         if not gave_up:

@@ -84,7 +84,7 @@ def summed_means(engine: Any, original: Callable[..., Any]) -> Any:
     """The loss of a replica is the mean of its own part."""
     each = SimpleNamespace(
         model=engine.model, key=engine.key, layout=engine.layout,
-        global_batch=engine.key.replica_batch,
+        global_batch=engine.key.replica_batch, parts=engine.parts,
     )  # fmt: skip
     return original(each)
 
