@@ -14,7 +14,7 @@ A round starts one process for each contender, and every other round goes backwa
 machine that slows down slows all. Each process warms up before its clock starts. A ratio is the
 geometric mean over rounds with its 95 % interval (Student's t on the logarithms).
 
-Exits 1 if a target is missed. `nox -s bench_engine` runs all, on an idle machine in some 10
+Exits 1 if a target is missed. `nox -s bench_engine` runs all, on an idle machine in some 15
 minutes; options make it smaller. Rounds are added to those in `--keep FILE`, if that is given.
 """
 
@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("parts", nargs="*", type=_part, help="a, b, c or d (default: all)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds to measure (default 5)")
     parser.add_argument("--seconds", type=float, default=8.0, help="of `fit`, step and map")
-    parser.add_argument("--examples", type=int, default=20_000, help="of an epoch of the run")
+    parser.add_argument("--examples", type=int, help="of an epoch of the run (default: all)")
     parser.add_argument("--keep", type=Path, help="file of rounds, to measure in several slices")
     parser.add_argument("--cell", choices=(*WORDS, "trials"), help=argparse.SUPPRESS)
     return parser
@@ -104,7 +104,9 @@ def _measured(name: str, arguments: argparse.Namespace) -> float:
 
 
 def _answer(name: str, arguments: argparse.Namespace) -> dict[str, float]:
-    options = [f"--seconds={arguments.seconds}", f"--examples={arguments.examples}"]
+    options = [f"--seconds={arguments.seconds}"]
+    if arguments.examples:
+        options.append(f"--examples={arguments.examples}")
     done = subprocess.run(
         [sys.executable, __file__, f"--cell={name}", *options],
         env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}, capture_output=True, text=True,

@@ -18,13 +18,11 @@ from typing import Any
 import click
 
 from harness import __version__
-from harness.cell_plan import LATENCY_SAMPLES, CellPlan
 from harness.cluster_options import check_cluster_options, cluster_options, the_one
 from harness.config import RunConfig, knobs
 from harness.contender_specs import MOST_STEPS, check_shares, gpus_of_this_machine, parse_specs
 from harness.durations import parse_span
 from harness.errors import BenchError, InterruptedRun, UsageError
-from harness.noise_floor import FALSE_ALARMS, least_pairs
 from harness.options import (
     DEFAULT_OUT,
     Sectioned,
@@ -40,8 +38,16 @@ from harness.options import (
     typed,
 )
 from harness.sweep_options import check_sweep_options, sweep_options
-from harness.targets import Target, parse_targets
+from harness.targets import Target
 from harness.timed_contenders import UNTIMED, read_contenders, timed_config
+from harness.timing_options import (
+    calibrate_options,
+    read_calibrate_plan,
+    read_targets,
+    read_throughput_plan,
+    target_options,
+    throughput_options,
+)
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -109,15 +115,7 @@ def bench() -> None:
     help="Write a report that compares, if there are several runs.",
 )  # fmt: skip
 @recipe_option
-@click.option(
-    "--target", "targets", multiple=True, metavar="MEASURE>=X",
-    help="Time until validation reaches it, such as score>=0.9; repeat it for several that must "
-    "hold in the same epoch. Training goes on to its end.",
-)  # fmt: skip
-@click.option(
-    "--stop-at-target", is_flag=True,
-    help="End the run in the epoch that reaches every --target; it is not ranked in reports.",
-)  # fmt: skip
+@target_options
 @resume_option
 @config_options(without=("backbone",))
 @cluster_options
@@ -132,9 +130,7 @@ def run(context: click.Context, /, **values: Any) -> None:
     killed or stopped goes on with the same command.
     """
     check_cluster_options(values)
-    targets, stops = parse_targets(values["targets"]), values["stop_at_target"]
-    if stops and not targets:
-        raise UsageError("--stop-at-target needs a --target to stop at.")
+    targets, stops = read_targets(values)
     configs = read_configs(values)
     if configs[0].strategy == "multiworker":
         if stops:
@@ -235,35 +231,7 @@ def sweep(context: click.Context, /, **values: Any) -> None:
     "--backbone", "backbones", multiple=True, default=[RunConfig().backbone], show_default=True,
     metavar="NAME", help="Network body to time; repeat it to compare several.",
 )  # fmt: skip
-@click.option(
-    "--contender", "contenders", multiple=True, metavar="NAME=VALUE,NAME=VALUE",
-    help="Time one with these fields set, such as backbone=patch-s,batch_size=128,jit=on; repeat "
-    "it to compare settings. The other options hold for what it does not name.",
-)  # fmt: skip
-@click.option(
-    "--repeats", type=int, default=5, show_default=True, metavar="N",
-    help="Processes of each contender, in turns with the others.",
-)  # fmt: skip
-@click.option(
-    "--seconds", type=float, default=CellPlan().seconds, show_default=True, metavar="X",
-    help="Training that is timed in each process, once its pace is stationary.",
-)  # fmt: skip
-@click.option(
-    "--inference-batch", type=int, metavar="N",
-    help="Images of a prediction, for inference throughput.  [default: those of a training step]",
-)  # fmt: skip
-@click.option(
-    "--latency-samples", type=int, default=LATENCY_SAMPLES, show_default=True, metavar="N",
-    help="Predictions of a single image in each process; a 99th percentile needs 662.",
-)  # fmt: skip
-@click.option(
-    "--observer/--no-observer", "observer", default=True, show_default=True,
-    help="Measure also what progress and logging cost beside the training.",
-)  # fmt: skip
-@click.option(
-    "--json", "as_json", is_flag=True,
-    help="Print one JSON object, for scripts; progress goes to standard error.",
-)  # fmt: skip
+@throughput_options
 @config_options(without=("backbone", *UNTIMED))
 @data_dir_option
 @place_options
@@ -277,13 +245,7 @@ def throughput(context: click.Context, /, **values: Any) -> None:
     are compared within rounds; what disturbed a process is told and nothing is left out. Every
     cell is kept with its raw samples, in --out and in MLflow. Ctrl-C keeps what was measured.
     """
-    if values["repeats"] < 2:
-        raise UsageError(
-            "--repeats must be at least 2, because an interval over processes needs two, got "
-            f"{values['repeats']}."
-        )
-    fields = ("seconds", "inference_batch", "latency_samples")
-    plan = CellPlan(**{name: values[name] for name in fields})
+    plan = read_throughput_plan(values)
     contenders = read_contenders(values, given="backbones" in given(context))
     from harness import cmd_throughput
 
@@ -294,18 +256,7 @@ def throughput(context: click.Context, /, **values: Any) -> None:
 
 
 @bench.command(cls=Sectioned)
-@click.option(
-    "--pairs", type=int, default=20, show_default=True, metavar="N",
-    help="Pairs of processes that time the same; a floor needs 19.",
-)  # fmt: skip
-@click.option(
-    "--seconds", type=float, default=2.0, show_default=True, metavar="X",
-    help="Training that is timed in each process, once its pace is stationary.",
-)  # fmt: skip
-@click.option(
-    "--json", "as_json", is_flag=True,
-    help="Print one JSON object, for scripts; progress goes to standard error.",
-)  # fmt: skip
+@calibrate_options
 @config_options(without=UNTIMED)
 @data_dir_option
 @out_option
@@ -317,13 +268,7 @@ def calibrate(**values: Any) -> None:
     a smaller difference. It holds for this processor, system, Python and TensorFlow; the newest
     one counts. Run it while the machine does nothing else. Ctrl-C keeps what was measured.
     """
-    if values["pairs"] < least_pairs():
-        raise UsageError(
-            f"--pairs must be at least {least_pairs()}, got {values['pairs']}: one more identical "
-            "pair is farther apart than all N with probability 1 / (N + 1), and at most "
-            f"{100 * FALSE_ALARMS:.0f} % may be called different."
-        )
-    plan, config = CellPlan(seconds=values["seconds"]), timed_config(values, "calibrate")
+    plan, config = read_calibrate_plan(values), timed_config(values, "calibrate")
     from harness import cmd_calibrate
 
     cmd_calibrate.calibrate(

@@ -160,8 +160,13 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def is_full(error: BaseException) -> bool:
-    """Tell whether an error of `write_atomically` means that a disk is full."""
-    return isinstance(error.__cause__, OSError) and error.__cause__.errno in FULL
+    """Tell whether an error means that a disk is full, itself or by what it was raised from."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in FULL:
+            return True
+        cause = cause.__cause__
+    return False
 
 
 def cannot_write(path: Path, error: OSError) -> StoreError:

@@ -13,13 +13,16 @@ from reports.wording import code, count, number, table, text
 _FOLD_OVER = 12  # rows of a table that is folded away above that
 
 _VERDICT_MEANING = (
-    "- **verdict**: the difference of the leader's and another row's mean score on the same "
-    "test images, with the interval that holds for all verdicts of a table together with "
-    "95 % (Bonferroni). Several seeds on both sides: seeds and images vary (Student's t with "
-    "Satterthwaite's degrees of freedom). Otherwise images only (paired bootstrap)."
+    "- **verdict**: every two contenders are tested on the same test images. Several seeds on "
+    "both sides: seeds and images are both chance (Student's t on crossed effects, degrees of "
+    "freedom by Satterthwaite). Otherwise images only: exact McNemar test for accuracy, paired "
+    "bootstrap for score and mean IoU. One is called better if its p-value, corrected for all "
+    "pairs of its table (Holm), is at most 0.05: then all such words of a table are right "
+    "together with 95 %. An interval that excludes 0 stands for its pair alone."
 )
 _CANNOT_SEPARATE = (
-    "- **cannot separate**: the interval holds 0. It does not say that both are equal."
+    "- **cannot separate**: the data do not say which is better. They do not say that both are "
+    "equal: `detectable` tells how large a difference would have been seen."
 )
 _OPTIMISM = (
     "- **optimism gap**: the best of many trials is partly luck, so its validation result "

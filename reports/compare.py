@@ -17,7 +17,7 @@ from reports.contenders import Contender, label_machines, rank_contenders
 from reports.evidence import Evidence
 from reports.goals import SCORE, Goal
 from reports.searches import Search, summarise_searches
-from reports.verdicts import Verdict, judge
+from reports.verdicts import Verdict, judge, rank_ranges
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,7 @@ class Table:
 
     Attributes:
         data: of the first run; the number of training examples may differ between rows.
-        verdicts: the leader against the next rows.
+        verdicts: of each pair of rows, the leader's first; not of rows beyond the first 20.
         budget: of the searches; None if no row comes from one.
     """
 
@@ -37,6 +37,16 @@ class Table:
     contenders: tuple[Contender, ...]
     verdicts: tuple[Verdict, ...]
     budget: Budget | None = None
+
+    @property
+    def lead(self) -> tuple[Verdict, ...]:
+        """Return the verdicts of the leader against the others, the runner-up first."""
+        return tuple(each for each in self.verdicts if each.first == self.contenders[0].name)
+
+    @property
+    def ranges(self) -> dict[str, tuple[int, int]]:
+        """Return name -> best and worst rank that the verdicts leave open; none of a lone row."""
+        return rank_ranges(self.contenders, self.verdicts)
 
     @property
     def machines(self) -> tuple[str, ...]:
@@ -96,7 +106,7 @@ class Comparison:
 def compare(
     evidence: Iterable[Evidence], goals: Mapping[str, Sequence[Goal]] | None = None
 ) -> Comparison:
-    """Compare runs: group by configuration, rank within equal data and budgets, judge the leaders.
+    """Compare runs: group by configuration, rank within equal data and budgets, judge all pairs.
 
     Args:
         evidence: what each run left behind.

@@ -24,7 +24,8 @@ from reports.run_speeds import run_speed_lines
 from reports.searches import Search
 from reports.speed_section import speed_lines
 from reports.statistics import Estimate
-from reports.summary import summary_lines, verdict_line
+from reports.summary import summary_lines
+from reports.verdict_section import verdict_lines
 from reports.wording import (
     Notes,
     cell,
@@ -143,7 +144,8 @@ def _leaderboard(board: Table, comparison: Comparison, floors: Sequence[NoiseFlo
         lines += [_why_apart(board, comparison.tables), ""]
     notes = Notes()
     titles = [METRICS[measure].title for measure in IMAGE_MEASURES]
-    rows = [_contender_row(row, board, notes) for row in board.contenders]
+    ranges = board.ranges
+    rows = [[_rank(row, ranges), *_contender_row(row, board, notes)] for row in board.contenders]
     head = ["#", "contender", *titles, "images/s", "parameters", "MFLOP", "varied"]
     head += ["search"] if board.budget is not None else []
     lines += table(head, rows, right="rlrrrrrrrll")
@@ -151,8 +153,7 @@ def _leaderboard(board: Table, comparison: Comparison, floors: Sequence[NoiseFlo
     lines += [_interval_note(board), ""]
     if len(board.machines) > 1:
         lines += [_OTHER_MACHINES, ""]
-    if board.verdicts:
-        lines += ["### Verdicts", "", *(verdict_line(v) for v in board.verdicts), ""]
+    lines += verdict_lines(board.verdicts, rows=len(board.contenders))
     lines += run_speed_lines(board, dict(comparison.machines), floors)
     return lines + _reproduce(board)
 
@@ -168,7 +169,6 @@ def _contender_row(row: Contender, board: Table, notes: Notes) -> list[str]:
     if len(row.seeds) == 1:
         varied += " (one seed)"
     return [
-        str(row.rank),
         code(row.name),
         *(cell(row.quality[measure], notes) for measure in IMAGE_MEASURES),
         speed,
@@ -179,6 +179,12 @@ def _contender_row(row: Contender, board: Table, notes: Notes) -> list[str]:
     ]
 
 
+def _rank(row: Contender, ranges: Mapping[str, tuple[int, int]]) -> str:
+    """Return the rank, or all that the verdicts leave open."""
+    best, worst = ranges.get(row.name, (row.rank, row.rank))
+    return str(best) if best == worst else f"{best}-{worst}"
+
+
 def _searched(row: Contender) -> str:
     """Return what search found a contender, and as which of its trials."""
     if row.budget is None:
@@ -187,8 +193,10 @@ def _searched(row: Contender) -> str:
 
 
 def _interval_note(board: Table) -> str:
-    ranked = "Ranked by score on the test split. In brackets: 95 % interval of the mean over what "
-    parts = [f"{ranked}the column `varied` names."]
+    parts = ["Ordered by score on the test split."]
+    if board.verdicts:
+        parts.append("`#`: the ranks that the verdicts below leave open.")
+    parts.append("In brackets: 95 % interval of the mean over what the column `varied` names.")
     if any(len(row.seeds) > 1 for row in board.contenders):
         parts.append("Several seeds: Student's t over seeds, on the same test images.")
     if any(len(row.seeds) == 1 for row in board.contenders):

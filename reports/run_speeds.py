@@ -14,8 +14,9 @@ from harness.record import Machine
 from reports.compare import Table
 from reports.contenders import Contender
 from reports.speed_floor import floor_of_machine, least_difference
-from reports.verdicts import MOST_VERDICTS
 from reports.wording import code, count
+
+_MOST_VERDICTS = 20
 
 
 def run_speed_lines(
@@ -55,7 +56,7 @@ def _on_one_machine(
         )
         return
     fastest, *others = rows
-    for row in others[:MOST_VERDICTS]:
+    for row in others[:_MOST_VERDICTS]:
         yield _verdict(fastest, row, floor)
     yield (
         f"Noise floor of {label} for single processes: {100 * (noise.relative() or 0.0):.1f} %, "

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from reports.compare import Comparison, Table, data_values
-from reports.verdicts import Verdict
+from reports.verdict_section import p_words
 from reports.wording import code, count, number, text, what_varied, with_interval
 
 _UNEQUAL = (
@@ -45,21 +45,6 @@ def summary_lines(comparison: Comparison) -> list[str]:
     return lines
 
 
-def verdict_line(verdict: Verdict) -> str:
-    """Return a verdict as one list item: `a` > `b`, or cannot separate, with the difference."""
-    leader, other = code(verdict.leader), code(verdict.other)
-    difference = verdict.difference
-    if difference.value is None or difference.low is None:
-        return f"- **no verdict** on {leader} and {other}: {text(difference.absent)}."
-    words = f"**{leader} > {other}**" if verdict.separated else \
-        f"**cannot separate** {leader} and {other}"  # fmt: skip
-    unfair = " One of the two was searched, the other not." if verdict.one_searched else ""
-    return (
-        f"- {words}: difference of scores {with_interval(difference)} at "
-        f"{100 * difference.level:.4g} %; {what_varied(difference)} varied.{unfair}"
-    )
-
-
 def _heading(board: Table, comparison: Comparison) -> str:
     """Return what tells a leaderboard from others: its data, else the budget of its searches."""
     budget = comparison.telling_budget(board)
@@ -83,39 +68,40 @@ def _winner(board: Table) -> str:
 
 
 def _lead(board: Table) -> str:
-    if not board.verdicts:
+    if not board.lead:
         return "it stands alone, so there is nothing to be ahead of."
-    verdict = board.verdicts[0]
-    if verdict.difference.value is None:
-        return f"not known: {text(verdict.difference.absent)}."
+    runner_up = board.lead[0]
+    if runner_up.score is None:
+        return f"not known: {text(runner_up.absent)}."
+    difference = runner_up.score.test.difference
     return (
-        f"{with_interval(verdict.difference)} in score ahead of {code(verdict.other)} "
-        f"({what_varied(verdict.difference)} varied)."
+        f"{with_interval(difference)} in score ahead of {code(runner_up.second)} "
+        f"({what_varied(difference)} varied)."
     )
 
 
 def _belief(board: Table) -> str:
-    if not board.verdicts:
+    if not board.lead:
         return "The numbers of one contender say how good it is, not whether it is better."
-    verdict = board.verdicts[0]
-    difference = verdict.difference
-    if difference.low is None:
-        return f"There is no verdict: {text(difference.absent)}."
-    equal = [code(v.other) for v in board.verdicts if not v.separated]
-    if not verdict.separated:
+    runner_up = board.lead[0]
+    if runner_up.score is None:
+        return f"There is no verdict: {text(runner_up.absent)}."
+    equal = [code(v.second) for v in board.lead if v.score is not None and v.better is None]
+    if runner_up.better is None:
         return f"No: these runs cannot separate it from {', '.join(equal)}."
-    unfair = f" {_UNEQUAL}" if verdict.one_searched else ""
+    unfair = f" {_UNEQUAL}" if runner_up.one_searched else ""
     unfair += f" {_CHOSEN_BY_TEST}" if (board.contenders[0].place or 1) > 1 else ""
-    if difference.varied == "images":
+    p_value = f"p {p_words(runner_up.score.p_holm)}, all pairs of the table considered"
+    if runner_up.score.test.difference.varied == "images":
         return (
-            "In part: on other images of this kind it would stay ahead of the runner-up, but at "
-            "least one of the two was trained with one seed only, so luck of training is not "
-            f"ruled out. Run more seeds.{unfair}"
+            f"In part: on other images of this kind it would stay ahead of the runner-up "
+            f"({p_value}), but at least one of the two was trained with one seed only, so luck of "
+            f"training is not ruled out. Run more seeds.{unfair}"
         )
     rest = f" It cannot be separated from {', '.join(equal)}." if equal else ""
     return (
-        "Yes, as far as a difference in score goes: the interval of the lead excludes 0, with "
-        f"both seeds and test images counted as chance.{rest}{unfair}"
+        f"Yes, as far as a difference in score goes: {p_value}, with both seeds and test images "
+        f"counted as chance.{rest}{unfair}"
     )
 
 

@@ -1,7 +1,12 @@
-"""Verdicts: is the best of a table really better than the others, or can they not be separated?"""
+"""Verdicts: which contenders of a table are really better than others, and which nobody can tell.
+
+Every pair of a table is tested, so chance alone would find some that differ: the p-values are
+corrected for all pairs (Holm). What is then called better stands, with 95 % for the whole table.
+"""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,87 +15,182 @@ from numpy.typing import NDArray
 
 from reports.contenders import RANKED_BY, Contender
 from reports.evidence import Evidence, Outcomes
-from reports.statistics import LEVEL, Estimate, crossed_difference, paired_bootstrap
+from reports.pair_tests import PairTest, bootstrap_test, crossed_test, holm, mcnemar
+from reports.statistics import LEVEL, bootstrap_means
 
-MOST_VERDICTS = 20
-"""Rows compared with the leader: further ones would ask for tails that 10,000 resamples lack."""
+MOST_CONTENDERS = 20
+"""Rows that are tested against each other: 190 pairs. More would ask for tails that 10,000
+resamples lack."""
+
+TESTED = (RANKED_BY, "accuracy", "mean_iou")
+"""Measures that pairs are tested by, each a family of its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tested:
+    """A pair by one measure.
+
+    Attributes:
+        test: what the test says of this pair alone.
+        p_holm: p-value corrected for all pairs of the table.
+    """
+
+    test: PairTest
+    p_holm: float
+
+    @property
+    def separated(self) -> bool:
+        """Return whether one of the two is better, all pairs of the table considered."""
+        return self.p_holm <= 1 - LEVEL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """The leader of a table against another row, on the same test images.
+    """Two rows of a table on the same test images.
 
     Attributes:
-        leader, other: names of the contenders.
-        difference: of the mean scores, leader minus other; its level is such that all verdicts
-            of the table hold together with at least 95 % (Bonferroni).
-        separated: the interval of the difference excludes 0.
+        first, second: names of the contenders, in the order of the table.
+        measures: name of each in `TESTED` -> test; empty if they cannot be compared.
+        absent: why they cannot be compared; None if they can.
+        alarms: for one more test of this pair, as the correction would have it.
         one_searched: a search stands behind one of the two only.
     """
 
-    leader: str
-    other: str
-    difference: Estimate
-    separated: bool
+    first: str
+    second: str
+    measures: Mapping[str, Tested]
+    absent: str | None = None
+    alarms: float = 1 - LEVEL
     one_searched: bool = False
+
+    @property
+    def score(self) -> Tested | None:
+        """Return the test by the measure that ranks; None if they cannot be compared."""
+        return self.measures.get(RANKED_BY)
+
+    @property
+    def better(self) -> str | None:
+        """Return the name of the better one by score; None if they cannot be separated."""
+        tested = self.score
+        if tested is None or not tested.separated:
+            return None
+        return self.first if (tested.test.difference.value or 0) > 0 else self.second
+
+    @property
+    def worse(self) -> str | None:
+        """Return the name of the other one; None if they cannot be separated."""
+        return {self.first: self.second, self.second: self.first, None: None}[self.better]
 
 
 def judge(
     contenders: Sequence[Contender], evidence: Mapping[str, Evidence]
 ) -> tuple[Verdict, ...]:
-    """Return the leader's verdict against each of the next rows.
+    """Return a verdict for each pair of the first rows, in the order of the table.
 
     Args:
         contenders: rows of one table, best first.
         evidence: run id -> what the run left behind.
     """
-    if not contenders:
-        return ()
-    leader, others = contenders[0], contenders[1 : MOST_VERDICTS + 1]
-    runs = {row.name: [evidence[i] for i in row.run_ids] for row in (leader, *others)}
-    first = _scores(runs[leader.name])
-    level = 1 - (1 - LEVEL) / max(len(others), 1)
-    images_only: list[tuple[str, NDArray[np.float64]]] = []
-    found: dict[str, Estimate] = {}
-    for row in others:
-        second = _scores(runs[row.name])
-        reason = _not_comparable([*runs[leader.name], *runs[row.name]])
-        if reason is not None or first is None or second is None:
-            found[row.name] = Estimate(absent=reason or "predictions are missing")
-        elif len(first) > 1 and len(second) > 1:
-            found[row.name] = crossed_difference(first, second, level=level)
-        else:
-            images_only.append((row.name, second.mean(axis=0)))
-    if images_only and first is not None:
-        columns = np.stack([column for _, column in images_only], axis=1)
-        estimates = paired_bootstrap(first.mean(axis=0), columns, level=level)
-        found |= {name: e for (name, _), e in zip(images_only, estimates, strict=True)}
+    rows = contenders[:MOST_CONTENDERS]
+    runs = {row.name: [evidence[run_id] for run_id in row.run_ids] for row in rows}
+    pairs = list(itertools.combinations(rows, 2))
+    reasons = _not_comparable(runs)
+    able = [(a.name, b.name) for a, b in pairs if not {a.name, b.name} & set(reasons)]
+    outcomes = {
+        name: [item.outcomes for item in each if item.outcomes is not None]
+        for name, each in runs.items()
+        if name not in reasons
+    }
+    tests = {measure: _tested(able, outcomes, measure) for measure in TESTED}
+    open_pairs = sum(not each.separated for each in tests[RANKED_BY].values())
     return tuple(
         Verdict(
-            leader=leader.name, other=row.name, difference=found[row.name],
-            separated=found[row.name].excludes_zero,
-            one_searched=(leader.budget is None) != (row.budget is None),
+            first=a.name, second=b.name, absent=reasons.get(a.name, reasons.get(b.name)),
+            measures={m: found[a.name, b.name] for m, found in tests.items()
+                      if (a.name, b.name) in found},
+            alarms=(1 - LEVEL) / max(1, open_pairs),
+            one_searched=(a.budget is None) != (b.budget is None),
         )
-        for row in others
+        for a, b in pairs
     )  # fmt: skip
 
 
-def _scores(runs: Sequence[Evidence]) -> NDArray[np.float64] | None:
-    """Return float64 `[seeds, images]`, or None if a run lacks outcomes or images differ."""
-    outcomes = [item.outcomes for item in runs]
-    if any(o is None for o in outcomes) or _not_comparable(runs) is not None:
-        return None
-    return np.stack([o.values(RANKED_BY) for o in outcomes if o is not None])
+def rank_ranges(
+    contenders: Sequence[Contender], verdicts: Sequence[Verdict]
+) -> dict[str, tuple[int, int]]:
+    """Return name -> best and worst rank that the verdicts leave open, for rows that have any.
+
+    A contender is behind those that are better and ahead of those that are worse; nobody can tell
+    the rest. All ranges hold together with 95 %, as the verdicts do (Al Mohamad et al. 2022).
+
+    Args:
+        contenders: rows of the table, best first.
+        verdicts: of its pairs, see `judge`.
+    """
+    judged = {name for each in verdicts for name in (each.first, each.second)}
+    found = {}
+    for row in contenders:
+        if row.name in judged:
+            ahead = sum(each.worse == row.name for each in verdicts)
+            behind = sum(each.better == row.name for each in verdicts)
+            found[row.name] = (1 + ahead, len(contenders) - behind)
+    return found
 
 
-def _not_comparable(runs: Sequence[Evidence]) -> str | None:
-    """Return why these runs cannot be compared image by image, or None if they can."""
-    outcomes: list[Outcomes] = []
-    for item in runs:
-        if item.outcomes is None:
-            return f"run {item.record.run_id}: {item.why_none}"
-        outcomes.append(item.outcomes)
-    for item, other in zip(runs[1:], outcomes[1:], strict=True):
-        if not outcomes[0].same_images(other):
-            return f"run {item.record.run_id} has other test images than {runs[0].record.run_id}"
-    return None
+def _tested(
+    pairs: Sequence[tuple[str, str]], outcomes: Mapping[str, Sequence[Outcomes]], measure: str
+) -> dict[tuple[str, str], Tested]:
+    """Return the test of each pair of names by one measure, corrected for all of them."""
+    values = {
+        name: np.stack([one.values(measure) for one in runs]) for name, runs in outcomes.items()
+    }
+    resampled = _Resampled({name: each.mean(axis=0) for name, each in values.items()})
+    tests = []
+    for pair in pairs:
+        first, second = (values[name] for name in pair)
+        if len(first) > 1 and len(second) > 1:
+            tests.append(crossed_test(first, second))
+        elif measure == "accuracy" and len(first) == len(second) == 1:
+            tests.append(mcnemar(first[0] > 0, second[0] > 0))
+        else:
+            tests.append(resampled.test(*pair))
+    adjusted = holm([test.p_value for test in tests])
+    return {
+        pair: Tested(test=test, p_holm=p_holm)
+        for pair, test, p_holm in zip(pairs, tests, adjusted, strict=True)
+    }
+
+
+class _Resampled:
+    """Means of all contenders over the same resamples of images, drawn when first asked for."""
+
+    def __init__(self, columns: Mapping[str, NDArray[np.float64]]) -> None:
+        self._columns = columns
+        self._means: dict[str, NDArray[np.float64]] = {}
+
+    def test(self, first: str, second: str) -> PairTest:
+        if not self._means:
+            means = bootstrap_means(np.stack(list(self._columns.values()), axis=1))
+            self._means = dict(zip(self._columns, means.T, strict=True))
+        return bootstrap_test(
+            self._columns[first], self._columns[second], self._means[first] - self._means[second]
+        )
+
+
+def _not_comparable(runs: Mapping[str, Sequence[Evidence]]) -> dict[str, str]:
+    """Return name -> why its runs cannot be compared image by image, for those that cannot.
+
+    The first that can sets the images that all others must have seen.
+    """
+    reference: tuple[str, Outcomes] | None = None
+    reasons = {}
+    for name, items in runs.items():
+        for item in items:
+            run_id = item.record.run_id
+            if item.outcomes is None:
+                reasons[name] = f"run {run_id}: {item.why_none}"
+            elif reference is None:
+                reference = run_id, item.outcomes
+            elif not reference[1].same_images(item.outcomes):
+                reasons[name] = f"run {run_id} has other test images than {reference[0]}"
+    return reasons

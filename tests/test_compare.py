@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import random
 import shlex
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from reports.commands import repeat_command, run_command
 from reports.compare import Comparison, compare
 from reports.contenders import contender_names
 from reports.evidence import Evidence, load
+from reports.pair_tests import holm
 from reports.searches import summarise_searches
 
 GOOD, POOR = (0.99, 0.01), (0.80, 0.05)  # accuracy, noise of boxes
@@ -73,28 +75,65 @@ def test_the_best_score_leads_and_is_separated(tmp_path: Path) -> None:
     (table,) = compare(evidence).tables
     assert [(row.rank, row.name) for row in table.contenders] == [(1, "b-cnn"), (2, "a-cnn")]
     (verdict,) = table.verdicts
-    assert (verdict.leader, verdict.other, verdict.separated) == ("b-cnn", "a-cnn", True)
-    assert verdict.difference.varied == "seeds and images"
+    assert (verdict.first, verdict.better, verdict.worse) == ("b-cnn", "b-cnn", "a-cnn")
+    assert {name: each.separated for name, each in verdict.measures.items()} == {
+        "score": True, "accuracy": True, "mean_iou": True,
+    }  # fmt: skip
+    assert verdict.measures["score"].test.difference.varied == "seeds and images"
+    assert table.ranges == {"b-cnn": (1, 1), "a-cnn": (2, 2)}
 
 
 def test_equal_contenders_cannot_be_separated(tmp_path: Path) -> None:
     evidence = seeds(tmp_path, "a-cnn", GOOD) + seeds(tmp_path, "b-cnn", GOOD)
-    (verdict,) = compare(evidence).tables[0].verdicts
-    assert not verdict.separated
+    (table,) = compare(evidence).tables
+    (verdict,) = table.verdicts
+    assert (verdict.better, verdict.worse) == (None, None)
+    assert table.ranges == dict.fromkeys(("a-cnn", "b-cnn"), (1, 2))
 
 
 def test_one_seed_each_is_judged_over_images_only(tmp_path: Path) -> None:
     evidence = seeds(tmp_path, "a-cnn", GOOD, count=1) + seeds(tmp_path, "b-cnn", POOR, count=1)
     (verdict,) = compare(evidence).tables[0].verdicts
-    assert (verdict.difference.varied, verdict.difference.method) == ("images", "paired bootstrap")
-    a, b = (e.outcomes.values("score") for e in evidence if e.outcomes is not None)
-    assert verdict.difference.value == pytest.approx(float(np.mean(a - b)))
+    tests = {name: each.test for name, each in verdict.measures.items()}
+    assert {name: test.method for name, test in tests.items()} == {
+        "score": "paired bootstrap", "accuracy": "exact McNemar test",
+        "mean_iou": "paired bootstrap",
+    }  # fmt: skip
+    assert {test.difference.varied for test in tests.values()} == {"images"}
+    for name, test in tests.items():
+        a, b = (e.outcomes.values(name) for e in evidence if e.outcomes is not None)
+        assert test.difference.value == pytest.approx(float(np.mean(a - b)))
 
 
-def test_more_rows_ask_for_wider_verdicts(tmp_path: Path) -> None:
+def test_one_seed_against_several_is_judged_over_images_with_the_mean_of_seeds(
+    tmp_path: Path,
+) -> None:
+    evidence = seeds(tmp_path, "a-cnn", GOOD, count=2) + seeds(tmp_path, "b-cnn", POOR, count=1)
+    (verdict,) = compare(evidence).tables[0].verdicts
+    assert {each.test.method for each in verdict.measures.values()} == {"paired bootstrap"}
+    first, second, other = (
+        e.outcomes.values("accuracy") for e in evidence if e.outcomes is not None
+    )
+    assert verdict.measures["accuracy"].test.difference.value == pytest.approx(
+        float(np.mean((first + second) / 2 - other))
+    )
+
+
+def test_every_pair_is_tested_and_corrected_for_all(tmp_path: Path) -> None:
     evidence = [e for name in "abcd" for e in seeds(tmp_path, name, GOOD, count=2)]
-    verdicts = compare(evidence).tables[0].verdicts
-    assert [v.difference.level for v in verdicts] == pytest.approx([1 - 0.05 / 3] * 3)
+    evidence += seeds(tmp_path, "poor", POOR, count=2)
+    (table,) = compare(evidence).tables
+    names = [row.name for row in table.contenders]
+    assert names[-1] == "poor"
+    assert [(v.first, v.second) for v in table.verdicts] == list(combinations(names, 2))
+    assert [v.second for v in table.lead] == names[1:]
+    for measure in ("score", "accuracy", "mean_iou"):
+        tests = [v.measures[measure] for v in table.verdicts]
+        assert [each.p_holm for each in tests] == holm([each.test.p_value for each in tests])
+    assert table.ranges["poor"] == (5, 5)
+    # A pair that is open may err as often as the next step of Holm would let it.
+    open_pairs = sum(v.better is None for v in table.verdicts)
+    assert [v.alarms for v in table.verdicts] == pytest.approx([0.05 / open_pairs] * 10)
 
 
 def test_the_order_of_arrival_changes_nothing(tmp_path: Path) -> None:
@@ -309,9 +348,15 @@ def test_other_test_images_give_no_verdict(tmp_path: Path) -> None:
     path = folder / predictions_file("test")
     loaded = Predictions.load(path)
     dataclasses.replace(loaded, ids=loaded.ids + 1).save(path)
-    (verdict,) = compare([*first, load(record, folder)]).tables[0].verdicts
-    assert not verdict.separated
-    assert "other test images" in str(verdict.difference.absent)
+    later = seeds(tmp_path, "c-cnn", POOR, count=1)
+    (table,) = compare([*first, load(record, folder), *later]).tables
+    names = [row.name for row in table.contenders]
+    absent = {(v.first, v.second): v.absent for v in table.verdicts}
+    assert names[-1] == "c-cnn"
+    # The better of the first two has set the images that the others must have seen.
+    assert "other test images" in str(absent[names[0], names[1]])
+    able = [pair for pair, why in absent.items() if why is None]
+    assert able == ([("a-cnn", "c-cnn")] if names[0] == "a-cnn" else [])
 
 
 def test_many_rows_stay_quick_and_have_few_verdicts(tmp_path: Path) -> None:
@@ -328,8 +373,10 @@ def test_many_rows_stay_quick_and_have_few_verdicts(tmp_path: Path) -> None:
     (table,) = compare(many).tables
     assert len(table.contenders) == 60
     assert {row.rank for row in table.contenders} == {1}
-    assert len(table.verdicts) == 20
-    assert not any(v.separated for v in table.verdicts)
+    assert len(table.verdicts) == 20 * 19 / 2
+    assert not any(v.better for v in table.verdicts)
+    assert set(table.ranges.values()) == {(1, 60)}
+    assert len(table.ranges) == 20
 
 
 def test_a_command_names_what_is_not_default_and_what_depends_on_the_data() -> None:

@@ -13,8 +13,6 @@ from scipy import stats
 from reports.statistics import (
     Estimate,
     bootstrap_means,
-    crossed_difference,
-    paired_bootstrap,
     share_interval,
     t_interval,
 )
@@ -72,19 +70,6 @@ def test_share_has_a_width_when_all_hit() -> None:
     assert 0.95 < estimate.low < 1.0
 
 
-def test_bootstrap_agrees_with_scipy() -> None:
-    rng = np.random.default_rng(3)
-    a, b = rng.normal(0.6, 0.2, 300), rng.normal(0.5, 0.2, 300)
-    (ours,) = paired_bootstrap(a, b[:, None], resamples=4000)
-    theirs = stats.bootstrap(
-        (a - b,), np.mean, n_resamples=4000, method="percentile", rng=np.random.default_rng(4)
-    ).confidence_interval
-    # Both are random: a 2.5 % quantile of 4,000 draws has a standard error of about
-    # 0.04 standard errors of the mean (0.016), so 0.003 is more than four of them.
-    assert ours.low == pytest.approx(theirs.low, abs=0.003)
-    assert ours.high == pytest.approx(theirs.high, abs=0.003)
-
-
 def test_bootstrap_means_have_the_known_spread() -> None:
     data = np.random.default_rng(0).exponential(size=(400, 1))
     means = bootstrap_means(data, resamples=4000)
@@ -105,38 +90,6 @@ def test_bootstrap_is_repeatable() -> None:
     assert np.array_equal(
         bootstrap_means(data, resamples=700), bootstrap_means(data, resamples=700)
     )
-
-
-def test_crossed_difference_by_hand() -> None:
-    # Seed means of a: 2, 4 (variance 2, over 2 seeds: 1); of b: 1, 1 (variance 0).
-    # Image differences: (3.5 - 1.5, 2.5 - 0.5) = (2, 2): variance 0. Total variance 1,
-    # all of it from one degree of freedom: t(0.975, 1) = 12.7062.
-    a = np.array([[2.5, 1.5], [4.5, 3.5]])
-    b = np.array([[1.5, 0.5], [1.5, 0.5]])
-    estimate = crossed_difference(a, b)
-    assert estimate.value == 2
-    assert estimate.low == pytest.approx(2 - 12.7062, abs=1e-4)
-    assert estimate.varied == "seeds and images"
-
-
-def test_crossed_difference_with_still_seeds_is_the_paired_t_test() -> None:
-    rng = np.random.default_rng(1)
-    a, b = rng.random(40), rng.random(40)
-    ours = crossed_difference(np.stack([a, a]), np.stack([b, b]))
-    theirs = stats.ttest_rel(a, b).confidence_interval(0.95)
-    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high))
-
-
-def test_crossed_difference_seldom_sees_what_is_not_there() -> None:
-    """Two contenders of equal quality; seeds, images and their interaction all vary."""
-    rng = np.random.default_rng(7)
-    simulations, wrong = 1000, 0
-    for _ in range(simulations):
-        images = rng.normal(0, 0.3, 200)
-        a, b = (images + rng.normal(0, 0.02, (3, 1)) + rng.normal(0, 0.2, (3, 200)) for _ in "ab")
-        wrong += crossed_difference(a, b).excludes_zero
-    # 5 % of 1,000 with standard error 7: at most 50 + 3 * 7. Being conservative is allowed.
-    assert wrong <= 71
 
 
 def test_coverage_of_the_t_interval() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import re
 import stat
@@ -11,9 +12,17 @@ from pathlib import Path
 import pytest
 
 from harness.config import RunConfig
-from harness.errors import StoreError
+from harness.errors import StoreError, TrackingError
 from harness.record import RunRecord
-from harness.store import RECORD_FILE, Store, file_digest, read_record, write_atomically
+from harness.store import (
+    RECORD_FILE,
+    Store,
+    cannot_write,
+    file_digest,
+    is_full,
+    read_record,
+    write_atomically,
+)
 
 RECORD = RunRecord(
     run_id="b", role="run", config=RunConfig(), status="failed",
@@ -140,3 +149,14 @@ def test_file_digest(tmp_path: Path) -> None:
     assert file_digest(tmp_path / "file") == (
         "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     )
+
+
+def test_a_full_disk_is_known_by_whatever_was_raised_from_it(tmp_path: Path) -> None:
+    full, torn = OSError(errno.ENOSPC, "No space left"), OSError(errno.EIO, "Input/output error")
+    for cause, expected in ((full, True), (torn, False), (OSError(errno.EDQUOT, "Quota"), True)):
+        written = cannot_write(tmp_path / "record.json", cause)
+        written.__cause__ = cause
+        sent = TrackingError("The run could not be sent.")
+        sent.__cause__ = written
+        assert [is_full(error) for error in (cause, written, sent)] == [expected] * 3
+    assert not is_full(StoreError("No space left on device."))
