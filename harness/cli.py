@@ -19,6 +19,7 @@ import click
 
 from harness import __version__
 from harness.cluster_options import check_cluster_options, cluster_options, the_one
+from harness.compare_options import compare_options, read_measures
 from harness.config import RunConfig, knobs
 from harness.contender_specs import MOST_STEPS, check_shares, gpus_of_this_machine, parse_specs
 from harness.durations import parse_span
@@ -54,9 +55,9 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 SECTIONS = {
     "Measure": ("run", "launch", "sweep", "throughput", "calibrate"),
     "Steer": ("status", "stop"),
-    "Look": ("report", "ui"),
+    "Look": ("report", "compare", "ui"),
     "Know": ("doctor", "list", "describe", "check", "certify", "data"),
-    "Keep": ("sync",),
+    "Keep": ("baseline", "sync"),
 }
 """How `bench --help` groups the commands."""
 
@@ -304,6 +305,58 @@ def report(**values: Any) -> None:
         sweeps=values["sweeps"], runs=values["runs"], everything=values["everything"],
         to=values["to"], **_places(values),
     )  # fmt: skip
+
+
+@bench.command()
+@click.argument("first", metavar="A")
+@click.argument("second", metavar="B")
+@compare_options
+@place_options
+def compare(**values: Any) -> None:
+    """Say whether B is better or worse than A on the same test images, or nobody can tell.
+
+    A and B are each a run, runs of one configuration separated by commas (seeds), a sweep (the
+    seeds of its best), or a baseline. Images and, with several seeds each, seeds count as chance.
+    With --fail-on regression the exit code is 1 if B is worse, but never for noise: a gate for
+    continuous integration.
+    """
+    from harness import cmd_compare
+
+    cmd_compare.compare(
+        values["first"], values["second"], by=read_measures(values),
+        fail_on_regression=values["fail_on"] is not None, as_json=values["as_json"],
+        **_places(values),
+    )  # fmt: skip
+
+
+@bench.group()
+def baseline() -> None:
+    """Set runs aside, to compare later ones with them."""
+
+
+@baseline.command(name="save")
+@click.argument("name")
+@click.argument("what", metavar="RUN")
+@click.option("--replace", is_flag=True, help="Replace an older baseline of that name.")
+@place_options
+def save_baseline(name: str, what: str, **values: Any) -> None:
+    """Set RUN aside as NAME: a run, runs of one configuration separated by commas, or a sweep.
+
+    Records and test predictions are copied into a folder that stands alone: keep it in a
+    repository, and give its path to `bench compare` instead of its name.
+    """
+    from harness import cmd_compare
+
+    cmd_compare.save(name, what, replace=values["replace"], **_places(values))
+
+
+@baseline.command(name="list")
+@out_option
+def list_baselines(out: Path) -> None:
+    """List the baselines in the output folder."""
+    from harness import cmd_compare
+
+    cmd_compare.show(out=out)
 
 
 @bench.command()

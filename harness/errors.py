@@ -53,6 +53,10 @@ class FailFast(BenchError):
     """A run of a sweep failed, and the user asked to stop at the first that does."""
 
 
+class RegressionFound(BenchError):
+    """What was compared is worse beyond noise, and the user asked to be told by the exit code."""
+
+
 class SweepError(UsageError):
     """A sweep cannot go on as asked: changed space or data, or another process holds it."""
 

@@ -9,6 +9,7 @@ Layout below the output folder (default `bench-runs`):
     sweeps/<name>/            sweep.json, journal.log, progress.json, lock; of a group group.json
     reports/<name>/           report.md and its pictures
     certificates/<name>.json  whether strategies train the same network
+    baselines/<name>/         runs set aside to compare with (written by `harness.baselines`)
     calibrations/<name>.json  how far apart this machine times identical cells
     timings/<name>/timings.json  how fast contenders are; sent.json as for runs
 """
@@ -63,6 +64,11 @@ class Store:
     def certificates(self) -> Path:
         """Return the folder of certificates, whether or not it exists."""
         return self.root / "certificates"
+
+    @property
+    def baselines(self) -> Path:
+        """Return the folder of baselines, whether or not it exists."""
+        return self.root / "baselines"
 
     @property
     def calibrations(self) -> Path:

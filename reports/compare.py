@@ -19,6 +19,12 @@ from reports.goals import SCORE, Goal
 from reports.searches import Search, summarise_searches
 from reports.verdicts import Verdict, judge, rank_ranges
 
+DATA_FIELDS = (
+    "source", "content of the training pool", "content of the test split",
+    "number of test images", "data seed", "image size", "number of classes",
+)  # fmt: skip
+"""Names of what `data_values` returns, in its order."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
@@ -118,7 +124,7 @@ def compare(
     items = sorted(evidence, key=lambda item: (item.record.started_at, item.record.run_id))
     _check(items)
     labels = label_machines(items)
-    reasons = {item.record.run_id: _why_not_ranked(item.record) for item in items}
+    reasons = {item.record.run_id: why_not_ranked(item.record) for item in items}
     _mark_repeated([item for item in items if reasons[item.record.run_id] is None], reasons)
     ranked = [item for item in items if reasons[item.record.run_id] is None]
     by_id = {item.record.run_id: item for item in ranked}
@@ -173,7 +179,8 @@ def _check(items: Sequence[Evidence]) -> None:
         seen.add(item.record.run_id)
 
 
-def _why_not_ranked(record: RunRecord) -> str | None:
+def why_not_ranked(record: RunRecord) -> str | None:
+    """Return why a run is no evidence of how good its configuration is; None if it is."""
     if record.status != "finished":
         return record.reason or f"{record.status} without saying why"
     if record.role == "trial":

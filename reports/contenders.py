@@ -146,7 +146,7 @@ def _contender(
         sweeps=tuple(sorted({r.sweep for r in records if r.sweep is not None})),
         commands=tuple(repeat_command(r) for r in records),
         quality={measure: _quality(group, measure) for measure in IMAGE_MEASURES},
-        images_per_s=_throughput(group, machines=len(set(used))),
+        images_per_s=throughput(group, machines=len(set(used))),
         machines=tuple(dict.fromkeys(used)),
         parameters=sizes.pop() if len(sizes) == 1 else None,
         mflops=costs.pop() if len(costs) == 1 else None,
@@ -171,7 +171,13 @@ def _quality(group: Sequence[Evidence], measure: str) -> Estimate:
     return replace(images, value=known[0])
 
 
-def _throughput(group: Sequence[Evidence], *, machines: int) -> Estimate:
+def throughput(group: Sequence[Evidence], *, machines: int) -> Estimate:
+    """Return the training images/s of runs that differ in their seed only.
+
+    Args:
+        group: the runs.
+        machines: on which they were timed.
+    """
     measures = [item.record.measures.get("images_per_s") for item in group]
     known = [m for m in measures if m is not None and m.value is not None]
     if not known:

@@ -16,7 +16,7 @@ from harness.timings import Timings
 from reports.appendix import appendix_lines
 from reports.budgets import difference
 from reports.certificates import certificate_lines
-from reports.compare import Comparison, Table, data_values
+from reports.compare import DATA_FIELDS, Comparison, Table, data_values
 from reports.contenders import Contender
 from reports.evidence import IMAGE_MEASURES
 from reports.goals import Goal
@@ -44,10 +44,6 @@ _OTHER_MACHINES = (
     "The rows were timed on different machines, or with other versions or settings (mark behind "
     "images/s): those speeds are not compared with each other."
 )
-_DATA_FIELDS = (
-    "source", "content of the training pool", "content of the test split",
-    "number of test images", "data seed", "image size", "number of classes",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,7 +218,7 @@ def _why_apart(board: Table, tables: Sequence[Table]) -> str:
             f"their budgets are not equal: {text(difference(board.budget, alike.budget))}."
         )
     data, first = board.data, tables[0].data
-    pairs = zip(_DATA_FIELDS, data_values(data), data_values(first), strict=True)
+    pairs = zip(DATA_FIELDS, data_values(data), data_values(first), strict=True)
     other = [field for field, mine, theirs in pairs if mine != theirs]
     return (
         f"These runs are not ranked with the table on {data_name(first)}: they saw other data. "

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,9 +93,18 @@ def judge(
     """
     rows = contenders[:MOST_CONTENDERS]
     runs = {row.name: [evidence[run_id] for run_id in row.run_ids] for row in rows}
-    pairs = list(itertools.combinations(rows, 2))
+    searched = {row.name: row.budget is not None for row in rows}
+    return tuple(
+        replace(each, one_searched=searched[each.first] != searched[each.second])
+        for each in judge_runs(runs)
+    )
+
+
+def judge_runs(runs: Mapping[str, Sequence[Evidence]]) -> tuple[Verdict, ...]:
+    """Return a verdict for each pair of contenders, given by name and runs."""
+    pairs = list(itertools.combinations(runs, 2))
     reasons = _not_comparable(runs)
-    able = [(a.name, b.name) for a, b in pairs if not {a.name, b.name} & set(reasons)]
+    able = [pair for pair in pairs if not set(pair) & set(reasons)]
     outcomes = {
         name: [item.outcomes for item in each if item.outcomes is not None]
         for name, each in runs.items()
@@ -105,13 +114,12 @@ def judge(
     open_pairs = sum(not each.separated for each in tests[RANKED_BY].values())
     return tuple(
         Verdict(
-            first=a.name, second=b.name, absent=reasons.get(a.name, reasons.get(b.name)),
-            measures={m: found[a.name, b.name] for m, found in tests.items()
-                      if (a.name, b.name) in found},
+            first=pair[0], second=pair[1],
+            absent=reasons.get(pair[0], reasons.get(pair[1])),
+            measures={name: found[pair] for name, found in tests.items() if pair in found},
             alarms=(1 - LEVEL) / max(1, open_pairs),
-            one_searched=(a.budget is None) != (b.budget is None),
         )
-        for a, b in pairs
+        for pair in pairs
     )  # fmt: skip
 
 
