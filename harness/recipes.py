@@ -33,13 +33,15 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             fields=MappingProxyType({"backbone": "notebook-cnn", "learning_rate": 1e-3}),
         ),
         "fast": Recipe(
-            meaning="Soon good on a CPU: on MNIST accuracy 0.98, mean IoU 0.95 in 6 epochs.",
+            meaning="Soon good on a CPU: on MNIST accuracy 0.99, mean IoU 0.94 in 6 epochs.",
             fields=MappingProxyType(
                 {
-                    "backbone": "patch-s",
+                    "backbone": "residual-s",
+                    "width": 1.5,
                     "head": "soft-argmax",
                     "box_loss": "giou",
-                    "learning_rate": 5e-3,
+                    "class_weight": 8.0,
+                    "learning_rate": 6e-3,
                     "learning_rate_decay": "cosine",
                     "epochs": 6,
                 }
