@@ -26,6 +26,7 @@ class Outcomes:
     Attributes:
         ids: int64 `[n]`.
         labels, predicted: int64 `[n]`, true and most probable class.
+        confidence: float64 `[n]` in [0, 1], probability of the most probable class.
         boxes: float32 `[n, 4]`, true boxes, see `harness.boxes`.
         iou: float64 `[n]`, of true and predicted box.
     """
@@ -33,6 +34,7 @@ class Outcomes:
     ids: NDArray[np.int64]
     labels: NDArray[np.int64]
     predicted: NDArray[np.int64]
+    confidence: NDArray[np.float64]
     boxes: NDArray[np.float32]
     iou: NDArray[np.float64]
 
@@ -47,6 +49,7 @@ class Outcomes:
             ids=predictions.ids,
             labels=predictions.labels,
             predicted=predictions.probabilities.argmax(axis=1),
+            confidence=predictions.probabilities.max(axis=1).astype(np.float64),
             boxes=predictions.boxes,
             iou=per_example(predictions).iou,
         )

@@ -8,13 +8,16 @@ from dataclasses import dataclass
 
 from harness.config import RunConfig, knobs
 from harness.record import ModelFacts
+from reports.class_figures import class_plot, reliability_plot
 from reports.compare import Comparison, Table
 from reports.diagram import layers_plot
 from reports.evidence import Evidence
+from reports.expected_best import best_plot
 from reports.illustrate import read_examples
+from reports.pareto_figures import pareto_plot
 from reports.race_figures import race_plot
 from reports.run_figures import curves_plot
-from reports.scene_figures import boxes_plot, right_wrong_plot, scenes_plot
+from reports.scene_figures import boxes_plot, right_wrong_plot, scenes_plot, worst_plot
 from reports.searches import Search
 from reports.style import PALETTE, Omitted, Plot
 from reports.sweep_figures import fields_plot, front_plot, importance_plot, trials_plot
@@ -40,6 +43,7 @@ class Pictures:
 
     tables: tuple[tuple[Titled, ...], ...]
     untested: tuple[Titled, ...]
+    together: tuple[Titled, ...]
     searches: tuple[tuple[Titled, ...], ...]
     networks: tuple[Titled, ...]
 
@@ -64,12 +68,20 @@ def choose_pictures(
             for place, board in enumerate(comparison.tables, 1)
         ),
         untested=() if comparison.tables else _untested_pictures(comparison, by_id),
+        together=_together(comparison.searches),
         searches=tuple(
             _search_pictures(search, importances.get(search.name), prefix=f"sweep-{place}-")
             for place, search in enumerate(comparison.searches, 1)
         ),
         networks=_networks(comparison, by_id, evidence),
     )  # fmt: skip
+
+
+def _together(searches: Sequence[Search]) -> tuple[Titled, ...]:
+    """Return the picture of what all searches would have found with fewer trials."""
+    if not searches:
+        return ()
+    return (Titled(title="Expected best", plot=best_plot(searches, name="expected-best")),)
 
 
 def _search_pictures(
@@ -99,17 +111,25 @@ def _table_pictures(
         for name, items in groups
     ]
     curves = [(name, item.record) for name, items in groups for item in items]
+    costs = [(row, items) for row, (_, items) in zip(rows, groups, strict=True)]
+    machines = len(board.machines)
     return (
         Titled(title="Scores", plot=score_plot(board.contenders, name=f"{prefix}scores")),
+        Titled(title="Score against speed and size", plot=_best_of(board, pareto_plot(
+            costs, name=f"{prefix}pareto", machines=machines))),
         Titled(title="Training curves",
                plot=_best_of(board, curves_plot(curves, name=f"{prefix}curves"))),
         Titled(title="Race", plot=_best_of(board, race_plot(
-            curves, name=f"{prefix}race", machines=len(board.machines)))),
+            curves, name=f"{prefix}race", machines=machines))),
         *_scene_pictures(runs, who=leader, prefix=prefix),
         Titled(title="Confusion matrix",
                plot=confusion_plot(runs, who=leader, name=f"{prefix}confusion")),
         Titled(title="IoU distribution",
                plot=_best_of(board, iou_plot(outcomes, name=f"{prefix}iou"))),
+        Titled(title="Class by class",
+               plot=_best_of(board, class_plot(outcomes, name=f"{prefix}classes"))),
+        Titled(title="Reliability",
+               plot=_best_of(board, reliability_plot(outcomes, name=f"{prefix}reliability"))),
     )  # fmt: skip
 
 
@@ -123,13 +143,15 @@ def _best_of(board: Table, plot: AnyPlot) -> AnyPlot:
 
 def _scene_pictures(runs: Sequence[Evidence], *, who: str, prefix: str) -> tuple[Titled, ...]:
     """Return pictures of the scenes of the first run that kept some."""
-    titles = ("Example scenes", "True against predicted boxes", "Right against wrong")
-    names = tuple(f"{prefix}{name}" for name in ("scenes", "boxes", "right-wrong"))
+    titles = (
+        "Example scenes", "True against predicted boxes", "Right against wrong", "Worst errors",
+    )  # fmt: skip
+    names = tuple(f"{prefix}{name}" for name in ("scenes", "boxes", "right-wrong", "worst"))
     for item in runs:
         examples = read_examples(item.folder)
         if not isinstance(examples, str):
             what = f"{who}, run {item.record.run_id}"
-            makers = (scenes_plot, boxes_plot, right_wrong_plot)
+            makers = (scenes_plot, boxes_plot, right_wrong_plot, worst_plot)
             return tuple(
                 Titled(title=title, plot=make(examples, name=name, what=what))
                 for title, name, make in zip(titles, names, makers, strict=True)

@@ -98,6 +98,24 @@ def right_wrong_plot(examples: Examples, *, name: str, what: str) -> Plot | Omit
     )
 
 
+def worst_plot(examples: Examples, *, name: str, what: str) -> Plot | Omitted:
+    """Return the scenes of the worst predictions: wrong classes first, then the least IoU."""
+    table = scene_table(examples)
+    if len(table) <= MOST_SCENES:
+        reason = f"only {len(table)} scenes were kept ({what}): they are all above"
+        return Omitted(name=name, reason=reason)
+    shown = table.sort_values(["right", "iou", "id"]).head(MOST_SCENES)
+    return Plot(
+        name=name,
+        alt=f"The {len(shown)} worst of {len(table)} scenes; the class is wrong in "
+        f"{int((~shown['right']).sum())} of them, the lowest IoU is {shown['iou'].min():.2f}",
+        caption=f"The worst predictions ({code(what)}) among the {len(table)} scenes kept: wrong "
+        "classes first, then the least IoU.",
+        table=shown,
+        draw=_drawer(examples, predicted=True),
+    )
+
+
 def _drawer(examples: Examples, *, predicted: bool) -> Callable[[pd.DataFrame], Figure]:
     images = dict(zip(examples.ids.tolist(), examples.images, strict=True))
 

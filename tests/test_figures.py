@@ -37,10 +37,14 @@ def picture(plot: Plot | Omitted, *, width_px: int = 1350) -> np.ndarray:
     return np.asarray(pixels)
 
 
-def outcomes(labels: list[int], predicted: list[int], iou: list[float]) -> Outcomes:
+def outcomes(
+    labels: list[int], predicted: list[int], iou: list[float],
+    confidence: list[float] | None = None,
+) -> Outcomes:  # fmt: skip
     n = len(labels)
     return Outcomes(
         ids=np.arange(n), labels=np.array(labels), predicted=np.array(predicted),
+        confidence=np.full(n, 0.9) if confidence is None else np.array(confidence),
         boxes=np.zeros((n, 4), np.float32), iou=np.array(iou),
     )  # fmt: skip
 
