@@ -79,9 +79,9 @@ def test_contributing_is_short_and_names_every_session() -> None:
 def test_each_dependency_says_which_file_needs_it() -> None:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     section = text[text.index("dependencies = [") : text.index("[project.optional-dependencies]")]
-    lines = re.findall(r'^    "([a-z-]+)[^"]*",\s*# (.+)$', section, re.M)
+    lines = re.findall(r'^    "([a-z][a-z0-9-]*)[^"]*",\s*# (.+)$', section, re.M)
     assert len(lines) == len(PROJECT["project"]["dependencies"])
-    module = {"scikit-learn": "sklearn"}
+    module = {"scikit-learn": "sklearn", "markdown-it-py": "markdown_it"}
     for name, comment in lines:
         files = re.findall(r"[\w/*]+\.py", comment)
         assert files, name
