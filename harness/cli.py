@@ -55,7 +55,7 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 SECTIONS = {
     "Measure": ("run", "launch", "sweep", "throughput", "calibrate"),
     "Steer": ("status", "stop"),
-    "Look": ("report", "compare", "ui"),
+    "Look": ("report", "verify", "compare", "ui"),
     "Know": ("doctor", "list", "describe", "check", "certify", "data"),
     "Keep": ("baseline", "sync"),
 }
@@ -294,6 +294,12 @@ def calibrate(**values: Any) -> None:
     "--to", type=click.Path(path_type=Path), metavar="DIR",
     help="Folder for the report.  [default: reports/NAME in --out]",
 )  # fmt: skip
+@click.option("--html", is_flag=True, help="Write it as one HTML page that stands alone, too.")
+@click.option("--pdf", is_flag=True, help="Write it as PDF, too, by an installed browser.")
+@click.option(
+    "--template", type=click.Path(path_type=Path), metavar="FILE",
+    help="Jinja template, such as summary.md.j2, for a page of your own.",
+)  # fmt: skip
 @place_options
 def report(**values: Any) -> None:
     """Compare runs from MLflow in a markdown report with pictures."""
@@ -303,8 +309,23 @@ def report(**values: Any) -> None:
 
     cmd_report.report(
         sweeps=values["sweeps"], runs=values["runs"], everything=values["everything"],
-        to=values["to"], **_places(values),
+        to=values["to"], html=values["html"], pdf=values["pdf"], template=values["template"],
+        **_places(values),
     )  # fmt: skip
+
+
+@bench.command()
+@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+def verify(folder: Path) -> None:
+    """Check that a report still says what its evidence says.
+
+    Every file in DIR must be the one that was written, and every measure, interval and verdict is
+    computed again from the predictions of each image, by other code than that of the report.
+    Needs DIR alone: no network, no MLflow. Exit code 1 if something no longer holds.
+    """
+    from harness import cmd_verify
+
+    cmd_verify.verify(folder)
 
 
 @bench.command()
@@ -340,10 +361,11 @@ def baseline() -> None:
 @click.option("--replace", is_flag=True, help="Replace an older baseline of that name.")
 @place_options
 def save_baseline(name: str, what: str, **values: Any) -> None:
-    """Set RUN aside as NAME: a run, runs of one configuration separated by commas, or a sweep.
+    """Set runs aside as NAME, to compare later ones with.
 
-    Records and test predictions are copied into a folder that stands alone: keep it in a
-    repository, and give its path to `bench compare` instead of its name.
+    RUN is a run, runs of one configuration separated by commas, or a sweep. Records and test
+    predictions are copied into a folder that stands alone: keep it in a repository, and give its
+    path to `bench compare` instead of its name.
     """
     from harness import cmd_compare
 

@@ -20,9 +20,9 @@ from harness.baselines import (
     save_baseline,
 )
 from harness.cmd_floors import known_floors
+from harness.cmd_library import Library, goals_of
 from harness.console import console, note, on_stderr, say, waiting
 from harness.errors import RegressionFound, StoreError, UsageError
-from harness.library import Library, goals_of
 from harness.record import METRICS, RunRecord
 from harness.store import Store
 from harness.tracking_uri import resolve_uri

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.certificate import Certificate, certificates
 from harness.cmd_floors import known_floors
+from harness.cmd_library import Library, goals_of
 from harness.cmd_lines import sweep_command
 from harness.config import RunConfig
 from harness.console import note, say, waiting
 from harness.errors import StoreError, UsageError
-from harness.library import Library, goals_of
+from harness.pdf import find_converter, to_pdf
 from harness.record import RunRecord
 from harness.store import Store
 from harness.timings import Timings, all_timings
@@ -32,20 +34,28 @@ def report(
     out: Path,
     tracking_uri: str | None,
     experiment: str,
+    html: bool = False,
+    pdf: bool = False,
+    template: Path | None = None,
 ) -> None:
     """Write a report of what was asked for; by default of the sweep begun last.
 
     Raises:
-        UsageError: nothing matches.
+        UsageError: nothing matches, no browser prints to PDF, or the template does not fit.
         TrackingError: the tracking store does not answer.
         StoreError: the folder holds somebody else's files.
     """
+    converter = find_converter() if pdf else None
     store = Store(out)
     uri = resolve_uri(tracking_uri, store.root)
     with waiting("loading MLflow and the plotting libraries ..."):
         from harness import fetch
         from harness.track import Tracker
-        from reports.publish import publish
+        from reports.publish import Pages, publish
+        from reports.template import page_name
+
+    if template is not None:
+        page_name(template)
 
     with waiting("fetching records and predictions ..."):
         library = Library(fetch, uri, experiment, cache=store.root / "fetched")
@@ -71,8 +81,14 @@ def report(
             certificates=_certificates(store),
             timings=_timings(store),
             floors=known_floors(store),
+            pages=Pages(
+                html=html,
+                to_pdf=functools.partial(to_pdf, converter=converter) if converter else None,
+                template=template,
+            ),
         )
-    note(f"report: {written.path}")
+    for path in written.pages:
+        note(f"report: {path}")
     with Tracker(uri, store, experiment=experiment, notify=say) as tracker:
         tracker.log_report(folder, sweep=names[0] if len(names) == 1 else None)
 

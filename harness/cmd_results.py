@@ -7,8 +7,8 @@ from statistics import fmean
 
 from rich.table import Table
 
+from harness.cmd_library import goals_of
 from harness.console import console, note, say
-from harness.library import goals_of
 from harness.record import RunRecord
 from harness.store import Store
 from harness.sweep_display import trial_table

@@ -57,6 +57,10 @@ class RegressionFound(BenchError):
     """What was compared is worse beyond noise, and the user asked to be told by the exit code."""
 
 
+class ReportBroken(BenchError):
+    """A report is not what bench wrote, or its numbers do not follow from its evidence."""
+
+
 class SweepError(UsageError):
     """A sweep cannot go on as asked: changed space or data, or another process holds it."""
 

@@ -75,12 +75,14 @@ class Gallery:
     Attributes:
         tables: for each table of the comparison, in order.
         untested: of runs without a test result, shown if there is no table at all.
+        together: of all sweeps.
         searches: for each sweep of the comparison, in order.
         networks: layer diagrams.
     """
 
     tables: tuple[tuple[AnyPicture, ...], ...] = ()
     untested: tuple[AnyPicture, ...] = ()
+    together: tuple[AnyPicture, ...] = ()
     searches: tuple[tuple[AnyPicture, ...], ...] = ()
     networks: tuple[AnyPicture, ...] = ()
 
@@ -94,6 +96,7 @@ def render(
     certificates: Sequence[Certificate] = (),
     timings: Sequence[Timings] = (),
     floors: Sequence[NoiseFloor] = (),
+    numbers: str | None = None,
     made_at: str | None = None,
 ) -> str:
     """Return the report as Markdown text.
@@ -106,6 +109,7 @@ def render(
         certificates: of strategies, for the networks in the comparison.
         timings: of such networks.
         floors: noise floors, of any machines; without one no difference of speed is claimed.
+        numbers: file beside it that holds all numbers; None if there is none.
         made_at: date for the last line; without it the text depends on the runs alone.
     """
     lines = [f"# {text(title)}", "", *summary_lines(comparison)]
@@ -114,6 +118,8 @@ def render(
         lines += _pictures(_at(gallery.tables, place))
     if not comparison.tables:
         lines += ["## Training", "", *_pictures(gallery.untested)]
+    if gallery.together:
+        lines += ["## Searches", "", *_pictures(gallery.together)]
     for place, search in enumerate(comparison.searches):
         lines += _search(search, (commands or {}).get(search.name))
         lines += _pictures(_at(gallery.searches, place))
@@ -122,6 +128,8 @@ def render(
     lines += speed_lines(timings, floors)
     lines += certificate_lines(certificates, floors)
     lines += appendix_lines(comparison)
+    if numbers is not None:
+        lines += [f"All numbers at full precision: [{numbers}]({numbers}).", ""]
     if made_at is not None:
         lines += [f"Made at {text(made_at)}.", ""]
     return "\n".join(lines).rstrip("\n") + "\n"

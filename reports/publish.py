@@ -1,31 +1,46 @@
-"""Writes a report: report.md, its pictures and their tables, into a folder of its own."""
+"""Writes a report: its text, JSON, pictures and their tables, into a folder of its own."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness.certificate import Certificate
-from harness.errors import StoreError
+from harness.errors import UsageError
 from harness.noise_floor import NoiseFloor
+from harness.predictions import predictions_file
 from harness.record import RunRecord
-from harness.store import file_digest, write_atomically
+from harness.store import RECORD_FILE
 from harness.timings import Timings
 from reports.compare import Comparison, compare
-from reports.evidence import load
+from reports.document import document, dumps
+from reports.evidence import Evidence, load
+from reports.folder import DOCUMENT_FILE, EVIDENCE, REPORT_FILE, own_files, replace_files
 from reports.goals import Goal
+from reports.html import HTML_FILE, to_html
 from reports.markdown import AnyPicture, Gallery, MissingPicture, Picture, render
 from reports.pictures import Pictures, Titled, choose_pictures
 from reports.style import Plot
+from reports.template import fill, page_name
 
-REPORT_FILE = "report.md"
-MANIFEST_FILE = ".bench-report.json"
-"""Names what bench wrote into the folder, so that it never touches anything else there."""
+PDF_FILE = "report.pdf"
 
-_MANIFEST_VERSION = 1
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pages:
+    """In what other forms a report is written, beside Markdown and JSON.
+
+    Attributes:
+        html: as one page that stands alone.
+        to_pdf: from that page to a PDF; None for no PDF.
+        template: a user's own, see `reports.template`.
+    """
+
+    html: bool = False
+    to_pdf: Callable[[str], bytes] | None = None
+    template: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,11 +50,13 @@ class PublishedReport:
     Attributes:
         path: of report.md.
         files: everything written, report.md first.
+        pages: those that are to be read: report.md, then its further forms.
         comparison: what it says, as plain values.
     """
 
     path: Path
     files: tuple[Path, ...]
+    pages: tuple[Path, ...]
     comparison: Comparison
 
 
@@ -54,6 +71,7 @@ def publish(
     certificates: Sequence[Certificate] = (),
     timings: Sequence[Timings] = (),
     floors: Sequence[NoiseFloor] = (),
+    pages: Pages = Pages(),
     made_at: str | None = None,
 ) -> PublishedReport:
     """Compare runs and write the report; an older report in the folder is replaced.
@@ -70,31 +88,41 @@ def publish(
         certificates: of strategies; those of networks that no run trained are left out.
         timings: of contenders; those without a network that a run trained are left out.
         floors: noise floors, of any machines; without one no difference of speed is claimed.
+        pages: further forms of it.
         made_at: date to write into the report; without it none is written.
 
     Raises:
-        UsageError: there are no runs, or one came twice.
+        UsageError: there are no runs, one came twice, or the template does not fit.
         StoreError: the folder holds somebody else's files, or cannot be written.
     """
-    old = _own_files(folder)
+    old = own_files(folder)
     evidence = [load(record, run_folder) for record, run_folder in runs]
     comparison = compare(evidence, goals)
     contents: dict[str, bytes] = {}
     gallery = _drawn(choose_pictures(comparison, evidence, importances or {}), contents)
     trained = {each.record.config.backbone for each in evidence}
+    certificates = [each for each in certificates if each.config.backbone in trained]
+    timings = [
+        each for each in timings
+        if trained & {contender.config.backbone for contender in each.contenders}
+    ]  # fmt: skip
     words = render(
         comparison, title=title, gallery=gallery, commands=commands, made_at=made_at,
-        floors=floors,
-        certificates=[each for each in certificates if each.config.backbone in trained],
-        timings=[
-            each for each in timings
-            if trained & {contender.config.backbone for contender in each.contenders}
-        ],
+        numbers=DOCUMENT_FILE, floors=floors, certificates=certificates, timings=timings,
     )  # fmt: skip
-    contents = {REPORT_FILE: words.encode()} | contents
-    _replace(folder, old, contents)
+    values = document(
+        comparison, title=title, certificates=certificates, timings=timings, floors=floors
+    )
+    written = {REPORT_FILE: words.encode(), DOCUMENT_FILE: dumps(values).encode()}
+    contents = written | contents
+    further = _pages(pages, words, values, contents)
+    contents |= further | _evidence(comparison, evidence)
+    replace_files(folder, old, contents)
     files = tuple(folder / name for name in contents)
-    return PublishedReport(path=folder / REPORT_FILE, files=files, comparison=comparison)
+    return PublishedReport(
+        path=folder / REPORT_FILE, files=files, comparison=comparison,
+        pages=tuple(folder / name for name in (REPORT_FILE, *further)),
+    )  # fmt: skip
 
 
 def _drawn(pictures: Pictures, contents: dict[str, bytes]) -> Gallery:
@@ -106,6 +134,7 @@ def _drawn(pictures: Pictures, contents: dict[str, bytes]) -> Gallery:
     return Gallery(
         tables=tuple(drawn(part) for part in pictures.tables),
         untested=drawn(pictures.untested),
+        together=drawn(pictures.together),
         searches=tuple(drawn(part) for part in pictures.searches),
         networks=drawn(pictures.networks),
     )
@@ -120,78 +149,34 @@ def _draw(item: Titled, contents: dict[str, bytes]) -> AnyPicture:
     return Picture(title=item.title, file=png, csv=csv, alt=plot.alt, caption=plot.caption)
 
 
-def _own_files(folder: Path) -> dict[str, list[str]]:
-    """Return what an earlier report left in the folder: file name -> digests it may have.
-
-    Raises:
-        StoreError: the folder is not one, or holds files that bench did not write, or files
-            that were changed since.
-    """
-    if not folder.exists():
-        return {}
-    if not folder.is_dir():
-        raise StoreError(f"A report needs a folder, but {folder} is a file. Choose another.")
-    manifest = folder / MANIFEST_FILE
-    if not manifest.is_file():
-        other = sorted(path.name for path in folder.iterdir())
-        if other:
-            raise StoreError(
-                f"A report needs an empty folder or that of an older report, but {folder} holds "
-                f"{other[0]}, which bench did not write. Choose another folder."
+def _pages(
+    pages: Pages, words: str, values: Mapping[str, Any], contents: Mapping[str, bytes]
+) -> dict[str, bytes]:
+    """Return the further forms of a report: file name -> bytes."""
+    found: dict[str, bytes] = {}
+    if pages.html or pages.to_pdf is not None:
+        page = to_html(words, title=str(values["title"]), files=contents)
+        if pages.html:
+            found[HTML_FILE] = page.encode()
+        if pages.to_pdf is not None:
+            found[PDF_FILE] = pages.to_pdf(page)
+    if pages.template is not None:
+        name = page_name(pages.template)
+        if name in contents or name in found:
+            raise UsageError(
+                f"--template: {pages.template} would make {name}, which the report has already. "
+                "Give the template another name."
             )
-        return {}
-    files = _read_manifest(manifest)
-    for name, digests in files.items():
-        path = folder / name
-        if path.exists() and (not path.is_file() or file_digest(path) not in digests):
-            raise StoreError(
-                f"{path} was changed since bench wrote it, and a new report would overwrite it. "
-                "Move it away or choose another folder."
-            )
-    return files
+        found[name] = fill(pages.template, values, words).encode()
+    return found
 
 
-def _read_manifest(path: Path) -> dict[str, list[str]]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        files = {str(name): [str(d) for d in digests] for name, digests in values["files"].items()}
-        version = values["version"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise StoreError(
-            f"{path} must list the files of the report beside it, but it is damaged ({error}). "
-            "Choose another folder."
-        ) from error
-    # A name that leads out of the folder would have bench delete what is not its own.
-    if version != _MANIFEST_VERSION or any(Path(name).name != name for name in files):
-        raise StoreError(
-            f"{path} was not written by this release of bench. Choose another folder."
-        )
-    return files
-
-
-def _replace(folder: Path, old: Mapping[str, list[str]], contents: Mapping[str, bytes]) -> None:
-    """Write the new files and remove those of the old report that have no successor.
-
-    The manifest is written twice: first with both states of each file, so that a crash in between
-    leaves a folder that the next report still recognises as its own.
-    """
-    new = {name: [hashlib.sha256(content).hexdigest()] for name, content in contents.items()}
-    for name in contents:
-        if name not in old and (folder / name).exists():
-            raise StoreError(
-                f"{folder / name} was not written by bench, and the report needs that name. "
-                "Move it away or choose another folder."
-            )
-    both = {name: [*old.get(name, []), *new.get(name, [])] for name in {**old, **new}}
-    _write_manifest(folder, both)
-    for name, content in contents.items():
-        write_atomically(folder / name, content)
-    for name in sorted(set(old) - set(new)):
-        (folder / name).unlink(missing_ok=True)
-    _write_manifest(folder, new)
-
-
-def _write_manifest(folder: Path, files: Mapping[str, list[str]]) -> None:
-    values = {"version": _MANIFEST_VERSION, "files": files}
-    text = json.dumps(values, sort_keys=True, indent=1) + "\n"
-    write_atomically(folder / MANIFEST_FILE, text.encode())
+def _evidence(comparison: Comparison, evidence: Sequence[Evidence]) -> dict[str, bytes]:
+    """Return what `reports.verify` needs of the ranked runs: file name -> bytes."""
+    ranked = {i for board in comparison.tables for row in board.contenders for i in row.run_ids}
+    return {
+        f"{EVIDENCE}/{item.record.run_id}/{name}": (item.folder / name).read_bytes()
+        for item in evidence
+        if item.record.run_id in ranked and item.outcomes is not None
+        for name in (RECORD_FILE, predictions_file("test"))
+    }

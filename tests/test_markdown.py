@@ -14,6 +14,7 @@ import pytest
 from records import DATA, MACHINE, fabricate, fabricate_sweep
 
 from harness.config import RunConfig
+from harness.record import RunRecord
 from reports.compare import compare
 from reports.evidence import load
 from reports.markdown import Gallery, MissingPicture, Picture, render
@@ -23,8 +24,8 @@ from reports.wording import Notes, cell, code, number, table, text
 GOLDEN = Path(__file__).parent / "golden" / "report.md"
 
 
-def golden_report(folder: Path) -> str:
-    """Return the report of two backbones, a sweep, other data and a failed run."""
+def golden_runs(folder: Path) -> list[tuple[RunRecord, Path]]:
+    """Return two backbones, a sweep, other data and a failed run."""
     runs = fabricate_sweep(folder, "tune", trials=14)
     for backbone, accuracy in (("notebook-cnn", 0.97), ("readme-cnn", 0.9)):
         for seed in range(3):
@@ -40,14 +41,20 @@ def golden_report(folder: Path) -> str:
     runs.append(
         fabricate(folder, "boom", status="failed", reason="no | such *file*\n<b>", minute=41)
     )
+    return runs
+
+
+def golden_report(folder: Path) -> str:
+    """Return the report of all of them."""
     shown = Picture(title="Scores", file="scores.png", csv="scores.csv", alt="Scores [of] two",
                     caption="Test scores.")  # fmt: skip
     missing = MissingPicture(title="Right against wrong", reason="none was wrong")
     gallery = Gallery(tables=((shown, missing),), searches=((shown,),), networks=(shown,))
     return render(
-        compare(load(*run) for run in runs),
+        compare(load(*run) for run in golden_runs(folder)),
         title="Two backbones",
         gallery=gallery,
+        numbers="report.json",
         commands={"tune": "bench sweep --trials 14"},
     )
 

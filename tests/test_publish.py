@@ -14,7 +14,8 @@ from records import fabricate, fabricate_sweep
 from harness.config import RunConfig
 from harness.errors import StoreError
 from harness.record import RunRecord
-from reports.publish import MANIFEST_FILE, REPORT_FILE, publish
+from reports.folder import EVIDENCE, MANIFEST_FILE, REPORT_FILE
+from reports.publish import publish
 
 Runs = list[tuple[RunRecord, Path]]
 
@@ -25,7 +26,11 @@ def runs(tmp_path: Path) -> Runs:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def test_a_whole_report(tmp_path: Path) -> None:
@@ -40,11 +45,21 @@ def test_a_whole_report(tmp_path: Path) -> None:
     )  # fmt: skip
     text = report.path.read_text(encoding="utf-8")
     linked = set(re.findall(r"\]\(([^)]+)\)", text))
-    written = {path.name for path in folder.iterdir()}
-    assert linked == written - {REPORT_FILE, MANIFEST_FILE}
-    assert {path.name for path in report.files} == written - {MANIFEST_FILE}
+    written = set(contents(folder))
+    kept = {name for name in written if name.startswith(f"{EVIDENCE}/")}
+    assert linked == written - {REPORT_FILE, MANIFEST_FILE} - kept
+    assert {path.relative_to(folder).as_posix() for path in report.files} == written - {
+        MANIFEST_FILE
+    }
+    tested = [record.run_id for record, _ in runs if record.value("test_score") is not None]
+    assert kept == {
+        f"{EVIDENCE}/{run_id}/{name}"
+        for run_id in tested
+        for name in ("record.json", "predictions-test.npz")
+    }
     for name in ("scores", "curves", "race", "scenes", "boxes", "confusion", "iou", "layers-1",
-                 "sweep-1-trials", "sweep-1-fields", "sweep-1-importances"):  # fmt: skip
+                 "sweep-1-trials", "sweep-1-fields", "sweep-1-importances", "expected-best",
+                 "classes", "reliability", "worst", "pareto"):  # fmt: skip
         assert f"{name}.png" in written
         rows = list(csv.reader((folder / f"{name}.csv").read_text("utf-8").splitlines()))
         assert len(rows) > 1
