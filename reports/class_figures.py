@@ -10,10 +10,20 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from reports.evidence import Outcomes
-from reports.style import GREY, PALETTE, Omitted, Plot, legend_columns, new_figure
+from reports.style import (
+    GREY,
+    MARKERS,
+    PALETTE,
+    Omitted,
+    Plot,
+    legend_columns,
+    new_figure,
+)
 
 BINS = 15
 """Of confidence, all as wide: those of Guo et al. 2017 (On Calibration of Modern Networks)."""
+
+_MOST_TICKS = 20  # classes that a panel has room to name
 
 _PANELS = (("accuracy", "accuracy"), ("mean_iou", "mean IoU"))
 
@@ -63,10 +73,14 @@ def draw_classes(table: pd.DataFrame) -> Figure:
     for axes, (measure, title) in zip(grid, _PANELS, strict=True):
         for place, (who, mine) in enumerate(table.groupby("contender", sort=False)):
             aside = (place - (len(names) - 1) / 2) * 0.6 / max(len(names), 1)
-            axes.plot(mine["class"] + aside, mine[measure], ls="", marker="o", ms=5,
+            axes.plot(mine["class"] + aside, mine[measure], ls="", marker=MARKERS[place], ms=5,
                       color=PALETTE[place], label=who)  # fmt: skip
         axes.set(title=title, xlabel="true class")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=len(set(table["class"]))))
+        classes = sorted(set(table["class"]))
+        if len(classes) <= _MOST_TICKS:
+            axes.set_xticks(classes)
+        else:
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(visible=False, axis="x")
     handles, labels = grid[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=legend_columns(labels))
@@ -130,7 +144,7 @@ def draw_reliability(table: pd.DataFrame) -> Figure:
         share = mine["images"] / mine["images"].sum()
         axes.plot(mine["confidence"], mine["accuracy"], color=PALETTE[place], lw=1.4)
         axes.scatter(mine["confidence"], mine["accuracy"], color=PALETTE[place], zorder=3,
-                     s=12 + 160 * share, label=label)  # fmt: skip
+                     marker=MARKERS[place], s=12 + 160 * share, label=label)  # fmt: skip
     axes.set(xlabel="confidence", ylabel="accuracy", xlim=(0, 1.02), ylim=(0, 1.02))
     axes.set_aspect("equal")
     handles, labels = axes.get_legend_handles_labels()

@@ -22,9 +22,11 @@ h1, h2 { border-bottom: 1px solid #d1d9e0; padding-bottom: .3em; }
 table { border-collapse: collapse; display: block; overflow-x: auto; margin: 1em 0; }
 th, td { border: 1px solid #d1d9e0; padding: .3em .7em; }
 tr:nth-child(even) { background: #f6f8fa; }
+td:nth-child(2) { min-width: 8em; }
 code { background: #eff1f3; border-radius: 4px; padding: .1em .3em; font-size: 90%; }
 pre { background: #f6f8fa; border-radius: 6px; padding: 1em; overflow-x: auto; }
-pre code { background: none; padding: 0; }
+pre td:nth-child(2) { min-width: 8em; }
+code { background: none; padding: 0; }
 img { max-width: 100%; }
 @media print { body { max-width: none; margin: 0; } img, tr { break-inside: avoid; } }
 """

@@ -40,6 +40,7 @@ from reports.wording import (
 )
 
 _BEST_TRIALS = 5
+_UNBROKEN = "\N{NON-BREAKING HYPHEN}"
 _OTHER_MACHINES = (
     "The rows were timed on different machines, or with other versions or settings (mark behind "
     "images/s): those speeds are not compared with each other."
@@ -186,7 +187,7 @@ def _contender_row(row: Contender, board: Table, notes: Notes) -> list[str]:
 def _rank(row: Contender, ranges: Mapping[str, tuple[int, int]]) -> str:
     """Return the rank, or all that the verdicts leave open."""
     best, worst = ranges.get(row.name, (row.rank, row.rank))
-    return str(best) if best == worst else f"{best}-{worst}"
+    return str(best) if best == worst else f"{best}{_UNBROKEN}{worst}"
 
 
 def _searched(row: Contender) -> str:

@@ -8,11 +8,20 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from reports.contenders import RANKED_BY, Contender
 from reports.evidence import Evidence
-from reports.style import GREY, PALETTE, Omitted, Plot, legend_columns, new_figure
+from reports.style import (
+    GREY,
+    MARKERS,
+    PALETTE,
+    Omitted,
+    Plot,
+    legend_columns,
+    new_figure,
+)
 
 RESAMPLES = 2000
 _SEED = 0
@@ -171,7 +180,7 @@ def pareto_plot(groups: Groups, *, name: str, machines: int) -> Plot | Omitted:
 def draw_pareto(table: pd.DataFrame) -> Figure:
     """Draw a panel for each cost that is known."""
     shown = [cost for cost in COSTS if table[cost.name].notna().any()]
-    figure = new_figure(3.4 + 0.2 * len(table))
+    figure = new_figure(3.2 + 0.2 * len(table))
     panels = figure.subplots(1, len(shown), squeeze=False, sharey=True)
     for axes, cost in zip(panels.flat, shown, strict=True):
         known = table[table[cost.name].notna()]
@@ -181,6 +190,7 @@ def draw_pareto(table: pd.DataFrame) -> Figure:
             colour = PALETTE[int(str(place))]
             filled = bool(row[f"on_front_{cost.name}"])
             axes.scatter(row[cost.name], row["score"], s=60, zorder=3, edgecolor=colour,
+                         marker=MARKERS[int(str(place))],
                          facecolor=colour if filled else "white", lw=1.6)  # fmt: skip
             chance = row[f"probability_{cost.name}"]
             if not np.isnan(chance):
@@ -188,12 +198,16 @@ def draw_pareto(table: pd.DataFrame) -> Figure:
                               textcoords="offset points", fontsize=8.5, color=colour)  # fmt: skip
         if known[cost.name].max() > 10 * known[cost.name].min():
             axes.set_xscale("log")
+        else:
+            axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.set(xlabel=cost.title)
         axes.margins(x=0.15, y=0.15)
     panels.flat[0].set(ylabel="test score")
     names = table["contender"].tolist()
     handles = [
-        panels.flat[0].scatter([], [], s=60, color=PALETTE[place]) for place in range(len(names))
+        panels.flat[0].scatter([], [], s=60, color=PALETTE[place], marker=MARKERS[place])
+        for place in range(len(names))
     ]
     figure.legend(handles, names, loc="outside lower center", ncols=legend_columns(names))
     return figure

@@ -29,6 +29,9 @@ GREY = "#6E6E6E"
 PALETTE = (BLUE, VERMILION, GREEN, ORANGE, PINK, SKY)
 """Colours of contenders, best first; at most so many are drawn in one picture."""
 
+MARKERS = ("o", "s", "^", "D", "v", "P")
+"""Marks of contenders, best first, for who cannot see the colours."""
+
 TRUE_BOX, PREDICTED_BOX = GREEN, ORANGE
 
 _STYLE: dict[str, Any] = {
