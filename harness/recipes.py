@@ -33,7 +33,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             fields=MappingProxyType({"backbone": "notebook-cnn", "learning_rate": 1e-3}),
         ),
         "fast": Recipe(
-            meaning="Soon good on a CPU: on MNIST accuracy 0.99, mean IoU 0.94 in 6 epochs.",
+            meaning="Soon good on a CPU: on MNIST accuracy 0.99, mean IoU 0.95 in 8 epochs.",
             fields=MappingProxyType(
                 {
                     "backbone": "residual-s",
@@ -43,7 +43,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
                     "class_weight": 8.0,
                     "learning_rate": 6e-3,
                     "learning_rate_decay": "cosine",
-                    "epochs": 6,
+                    "epochs": 8,
                 }
             ),
         ),
