@@ -105,7 +105,7 @@ def test_runs_without_a_search_are_ranked_and_marked(tmp_path: Path) -> None:
     assert verdict.one_searched
     report = told(*parts)
     assert "| none recorded |" in report
-    assert "One of the two was searched, the other not." in report
+    assert "one of the two was searched, the other not." in report
 
 
 def test_runs_without_a_search_stand_in_every_table(tmp_path: Path) -> None:
