@@ -38,6 +38,7 @@ from harness.options import (
     resume_option,
     typed,
 )
+from harness.report_options import REPORT_FIELDS, check_report_options, report_options
 from harness.sweep_options import check_sweep_options, sweep_options
 from harness.targets import Target
 from harness.timed_contenders import UNTIMED, read_contenders, timed_config
@@ -279,39 +280,18 @@ def calibrate(**values: Any) -> None:
 
 
 @bench.command()
-@click.option(
-    "--sweep",
-    "sweeps",
-    multiple=True,
-    metavar="NAME",
-    help="Report this sweep; may be repeated.  [default: the one begun last, else every run]",
-)
-@click.option(
-    "--run", "runs", multiple=True, metavar="ID", help="Report this run; may be repeated."
-)
-@click.option("--all", "everything", is_flag=True, help="Report every run of the experiment.")
-@click.option(
-    "--to", type=click.Path(path_type=Path), metavar="DIR",
-    help="Folder for the report.  [default: reports/NAME in --out]",
-)  # fmt: skip
-@click.option("--html", is_flag=True, help="Write it as one HTML page that stands alone, too.")
-@click.option("--pdf", is_flag=True, help="Write it as PDF, too, by an installed browser.")
-@click.option(
-    "--template", type=click.Path(path_type=Path), metavar="FILE",
-    help="Jinja template, such as summary.md.j2, for a page of your own.",
-)  # fmt: skip
+@report_options
 @place_options
 def report(**values: Any) -> None:
-    """Compare runs from MLflow in a markdown report with pictures."""
-    if values["everything"] and (values["sweeps"] or values["runs"]):
-        raise UsageError("--all already takes every run: leave out --sweep and --run.")
+    """Compare runs from MLflow in a markdown report with pictures.
+
+    Takes the runs of each --sweep, each --run, and those that match every --tag and --query.
+    Runs that failed, were pruned or saw other data are listed with their reason, not ranked.
+    """
+    check_report_options(values)
     from harness import cmd_report
 
-    cmd_report.report(
-        sweeps=values["sweeps"], runs=values["runs"], everything=values["everything"],
-        to=values["to"], html=values["html"], pdf=values["pdf"], template=values["template"],
-        **_places(values),
-    )  # fmt: skip
+    cmd_report.report(**{name: values[name] for name in REPORT_FIELDS}, **_places(values))
 
 
 @bench.command()

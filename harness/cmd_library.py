@@ -54,11 +54,28 @@ class Library:
             parents |= members
         return tuple(names), parents
 
-    def runs(self, parents: Iterable[str], run_ids: Sequence[str]) -> list[FetchedRun]:
-        """Return the runs of these sweeps and these runs; every run if none are named."""
+    def runs(
+        self,
+        parents: Iterable[str],
+        run_ids: Sequence[str],
+        *,
+        tags: Sequence[str] = (),
+        query: str | None = None,
+    ) -> list[FetchedRun]:
+        """Return the runs of these sweeps, these runs, and those that match; else every run.
+
+        Args:
+            parents: sweeps, by name or MLflow run id.
+            run_ids: by bench run id or MLflow run id.
+            tags: that a run must all have to match, each as KEY=VALUE.
+            query: filter of MLflow that it must match, too.
+        """
+        where = self._fetch.filter_of(tags, query)
         wanted: list[dict[str, Any]] = [{"sweep": parent} for parent in parents]
-        if run_ids or not wanted:
-            wanted.append({"run_ids": tuple(run_ids) or None})
+        if run_ids:
+            wanted.append({"run_ids": tuple(run_ids)})
+        if where or not wanted:
+            wanted.append({"where": where})
         chosen: dict[str, FetchedRun] = {}
         left_out: dict[str, str] = {}
         for each in wanted:

@@ -34,6 +34,8 @@ def report(
     out: Path,
     tracking_uri: str | None,
     experiment: str,
+    tags: Sequence[str] = (),
+    query: str | None = None,
     html: bool = False,
     pdf: bool = False,
     template: Path | None = None,
@@ -59,8 +61,8 @@ def report(
 
     with waiting("fetching records and predictions ..."):
         library = Library(fetch, uri, experiment, cache=store.root / "fetched")
-        names, parents = library.parents(sweeps, latest=not (runs or everything))
-        found = library.runs(parents, runs)
+        names, parents = library.parents(sweeps, latest=not (runs or tags or query or everything))
+        found = library.runs(parents, runs, tags=tags, query=query)
     if not found:
         raise UsageError(
             f"A report needs runs, but experiment {experiment!r} of {public_uri(uri)} has none "
@@ -68,7 +70,8 @@ def report(
         )
     records = [run.record for run in found]
     plans = library.plans(parents, records)
-    title = names[0] if len(names) == 1 and not runs else experiment
+    alone = len(names) == 1 and not (runs or tags or query)
+    title = names[0] if alone else experiment
     folder = to or store.report_dir(title if names else REPORT_OF_ALL)
     with waiting("drawing ..."):
         written = publish(

@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
 
 from harness import mlflow_names as names
 from harness.errors import BenchError, TrackingError, UsageError
@@ -22,6 +23,7 @@ from harness.store import RECORD_FILE, file_digest, read_record
 
 _PARENTS = {names.SWEEP_ROLE, names.GROUP_ROLE}
 _NO_RUNS = {*_PARENTS, names.REPORT_ROLE, names.CERTIFICATE_ROLE}
+_NOT_UNDERSTOOD = "INVALID_PARAMETER_VALUE"
 _PAGE = 1000
 _DOWNLOADS = 8  # at once; a record takes a server some 30 ms
 
@@ -65,6 +67,7 @@ def fetch(
     into: Path,
     sweep: str | None = None,
     run_ids: Collection[str] | None = None,
+    where: str | None = None,
     arrays_of: Collection[Role] = ("run", "trial", "final"),
 ) -> Fetched:
     """Return the records of an experiment's runs, and their arrays.
@@ -75,15 +78,26 @@ def fetch(
         into: cache folder for what has to be downloaded.
         sweep: only the runs of this sweep: its name, or the MLflow run id of its parent run.
         run_ids: only these, by bench run id or MLflow run id.
+        where: only those that match this filter of MLflow, see `filter_of`.
         arrays_of: roles whose predictions and scenes are wanted too.
 
     Raises:
         TrackingError: the store does not answer or has no such experiment.
-        UsageError: the sweep or a run is not there, or two sweeps have that name.
+        UsageError: the sweep or a run is not there, two sweeps have that name, or MLflow does not
+            understand the filter.
     """
     connection = connect_existing(uri, experiment)
-    with asking(uri):
-        found = list(_matching(connection, sweep, run_ids))
+    try:
+        with asking(uri):
+            found = list(_matching(connection, sweep, run_ids, where))
+    except TrackingError as error:
+        cause = error.__cause__
+        if where and isinstance(cause, MlflowException) and cause.error_code == _NOT_UNDERSTOOD:
+            raise UsageError(
+                "--query must be a filter that MLflow understands, such as "
+                f'"metrics.test_score > 0.9", but of {where!r} it says: {cause.message}'
+            ) from error
+        raise
     _check_all_found(found, run_ids)
     with ThreadPoolExecutor(_DOWNLOADS) as pool:
         results = list(pool.map(lambda run: _bring(connection, run, into, arrays_of), found))
@@ -91,6 +105,28 @@ def fetch(
         runs=tuple(item for item in results if isinstance(item, FetchedRun)),
         left_out=tuple(item for item in results if isinstance(item, LeftOut)),
     )
+
+
+def filter_of(tags: Sequence[str], query: str | None) -> str | None:
+    """Return MLflow's filter for runs that have all these tags and match a query; None for all.
+
+    Args:
+        tags: each as KEY=VALUE.
+        query: a filter of MLflow; its parts can only be joined by `and`.
+
+    Raises:
+        UsageError: a tag has no key or no value, or one that MLflow cannot quote.
+    """
+    parts = []
+    for tag in tags:
+        key, equals, value = tag.partition("=")
+        if not (key and equals) or "`" in key or ("'" in value and '"' in value):
+            raise UsageError(
+                f"--tag must be KEY=VALUE without backticks and mixed quotes, got {tag!r}."
+            )
+        quote = '"' if "'" in value else "'"
+        parts.append(f"tags.`{key}` = {quote}{value}{quote}")
+    return " and ".join([*parts, *([query] if query else [])]) or None
 
 
 def latest_sweep(uri: str, *, experiment: str) -> str | None:
@@ -146,11 +182,11 @@ def sweep_name(uri: str, parent: str, *, experiment: str) -> str:
 
 
 def _matching(
-    connection: Connection, sweep: str | None, run_ids: Collection[str] | None
+    connection: Connection, sweep: str | None, run_ids: Collection[str] | None, where: str | None
 ) -> Iterator[Run]:
     """Yield the runs asked for, oldest first; sweeps, reports and certificates are none."""
     tags = {} if sweep is None else {names.PARENT: _parent(connection, sweep)}
-    for run in _search(connection, tags):
+    for run in _search(connection, tags, where):
         if names.RUN_ID not in run.data.tags:
             continue  # somebody else's run in the same experiment
         if run.data.tags.get(names.ROLE) in _NO_RUNS:
@@ -180,8 +216,11 @@ def _parent(connection: Connection, sweep: str) -> str:
     )
 
 
-def _search(connection: Connection, tags: dict[str, str]) -> Iterator[Run]:
-    filter_string = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
+def _search(
+    connection: Connection, tags: dict[str, str], where: str | None = None
+) -> Iterator[Run]:
+    parts = [f"tags.`{name}` = '{value}'" for name, value in tags.items()]
+    filter_string = " and ".join([*parts, *([where] if where else [])])
     token: str | None = None
     while True:
         page = connection.client.search_runs(

@@ -10,11 +10,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
+Key = TypeVar("Key")
 
 TINY = 1e-300
 _RESAMPLES, _CHUNK, _SEED = 10_000, 500, 0
@@ -122,8 +124,8 @@ def crossed(first: Values, second: Values) -> Test:
     )
 
 
-def resampled_means(columns: Mapping[str, Values]) -> dict[str, Values]:
-    """Return name -> means over the resamples of images that the report drew, `[10000]`."""
+def resampled_means(columns: Mapping[Key, Values]) -> dict[Key, Values]:
+    """Return key -> means over the resamples of images that the report drew, `[10000]`."""
     names = list(columns)
     data = np.stack([columns[name] for name in names], axis=1)
     n, generator, means = len(data), np.random.default_rng(_SEED), []
@@ -158,6 +160,8 @@ def corrected(p_values: Sequence[float]) -> list[float]:
 
 def t_tail(x: float, freedom: float) -> float:
     """Return the probability that Student's t exceeds `x`, for `x` at least 0."""
+    if x * x < freedom:  # else a small x is lost beside the degrees of freedom
+        return 0.5 - 0.5 * _beta_share(x * x / (freedom + x * x), 0.5, freedom / 2)
     return 0.5 * _beta_share(freedom / (freedom + x * x), freedom / 2, 0.5)
 
 

@@ -105,12 +105,16 @@ def judge_runs(runs: Mapping[str, Sequence[Evidence]]) -> tuple[Verdict, ...]:
     pairs = list(itertools.combinations(runs, 2))
     reasons = _not_comparable(runs)
     able = [pair for pair in pairs if not set(pair) & set(reasons)]
-    outcomes = {
-        name: [item.outcomes for item in each if item.outcomes is not None]
-        for name, each in runs.items()
-        if name not in reasons
+    values = {
+        measure: {
+            name: np.stack([r.outcomes.values(measure) for r in each if r.outcomes is not None])
+            for name, each in runs.items()
+            if name not in reasons
+        }
+        for measure in TESTED
     }
-    tests = {measure: _tested(able, outcomes, measure) for measure in TESTED}
+    resampled = _Resampled(values)
+    tests = {measure: _tested(able, values[measure], resampled, measure) for measure in TESTED}
     open_pairs = sum(not each.separated for each in tests[RANKED_BY].values())
     return tuple(
         Verdict(
@@ -145,14 +149,14 @@ def rank_ranges(
     return found
 
 
+_Values = Mapping[str, NDArray[np.float64]]
+"""Name of a contender -> `[seeds, images]`."""
+
+
 def _tested(
-    pairs: Sequence[tuple[str, str]], outcomes: Mapping[str, Sequence[Outcomes]], measure: str
+    pairs: Sequence[tuple[str, str]], values: _Values, resampled: _Resampled, measure: str
 ) -> dict[tuple[str, str], Tested]:
     """Return the test of each pair of names by one measure, corrected for all of them."""
-    values = {
-        name: np.stack([one.values(measure) for one in runs]) for name, runs in outcomes.items()
-    }
-    resampled = _Resampled({name: each.mean(axis=0) for name, each in values.items()})
     tests = []
     for pair in pairs:
         first, second = (values[name] for name in pair)
@@ -161,7 +165,7 @@ def _tested(
         elif measure == "accuracy" and len(first) == len(second) == 1:
             tests.append(mcnemar(first[0] > 0, second[0] > 0))
         else:
-            tests.append(resampled.test(*pair))
+            tests.append(resampled.test(measure, *pair))
     adjusted = holm([test.p_value for test in tests])
     return {
         pair: Tested(test=test, p_holm=p_holm)
@@ -170,18 +174,29 @@ def _tested(
 
 
 class _Resampled:
-    """Means of all contenders over the same resamples of images, drawn when first asked for."""
+    """Means over the same resamples of images, for all contenders and measures.
 
-    def __init__(self, columns: Mapping[str, NDArray[np.float64]]) -> None:
-        self._columns = columns
-        self._means: dict[str, NDArray[np.float64]] = {}
+    They are drawn when first asked for: with several seeds on all sides nobody asks.
 
-    def test(self, first: str, second: str) -> PairTest:
+    Args:
+        values: measure -> values of contenders.
+    """
+
+    def __init__(self, values: Mapping[str, _Values]) -> None:
+        self._columns = {
+            (measure, name): each.mean(axis=0)
+            for measure, by_name in values.items()
+            for name, each in by_name.items()
+        }
+        self._means: dict[tuple[str, str], NDArray[np.float64]] = {}
+
+    def test(self, measure: str, first: str, second: str) -> PairTest:
         if not self._means:
             means = bootstrap_means(np.stack(list(self._columns.values()), axis=1))
             self._means = dict(zip(self._columns, means.T, strict=True))
+        one, other = (measure, first), (measure, second)
         return bootstrap_test(
-            self._columns[first], self._columns[second], self._means[first] - self._means[second]
+            self._columns[one], self._columns[other], self._means[one] - self._means[other]
         )
 
 

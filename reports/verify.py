@@ -200,9 +200,15 @@ def _verdicts(
         findings.broken.append(f"{where}verdicts: the runs did not predict the same images")
         return
     measures = list(judged[0]["measures"]) if judged else []
+    values = {
+        (measure, n): np.stack([seen[i][measure] for i in rows[n]])
+        for measure in measures
+        for n in names
+    }
+    means: dict[tuple[str, str], Values] = {}
     for measure in measures:
-        values = {n: np.stack([seen[i][measure] for i in rows[n]]) for n in names}
-        tests = _tests(measure, values, [(each["first"], each["second"]) for each in judged])
+        pairs = [((measure, each["first"]), (measure, each["second"])) for each in judged]
+        tests = _tests(pairs, values, means)
         holm = recompute.corrected([test.p_value for test in tests])
         for each, test, p_holm in zip(judged, tests, holm, strict=True):
             pair = f"{where}{measure} of {each['first']} against {each['second']}"
@@ -225,22 +231,31 @@ def _verdicts(
     _ranks(where, board, judged, findings)
 
 
+_Column = tuple[str, str]
+"""Measure, and name of a contender."""
+
+
 def _tests(
-    measure: str, values: Mapping[str, Values], pairs: Sequence[tuple[str, str]]
+    pairs: Sequence[tuple[_Column, _Column]],
+    values: Mapping[_Column, Values],
+    means: dict[_Column, Values],
 ) -> list[recompute.Test]:
-    means: dict[str, Values] = {}
+    """Return the test of each pair; `means` over resamples are filled in when first needed."""
     tests = []
     for one, other in pairs:
         first, second = values[one], values[other]
         if len(first) > 1 and len(second) > 1:
             tests.append(recompute.crossed(first, second))
-        elif measure == "accuracy" and len(first) == len(second) == 1:
+        elif one[0] == "accuracy" and len(first) == len(second) == 1:
             tests.append(recompute.mcnemar(first[0], second[0]))
         else:
-            columns = {name: each.mean(axis=0) for name, each in values.items()}
-            means = means or recompute.resampled_means(columns)
+            if not means:
+                columns = {column: each.mean(axis=0) for column, each in values.items()}
+                means.update(recompute.resampled_means(columns))
             tests.append(
-                recompute.bootstrapped(columns[one], columns[other], means[one], means[other])
+                recompute.bootstrapped(
+                    first.mean(axis=0), second.mean(axis=0), means[one], means[other]
+                )
             )
     return tests
 

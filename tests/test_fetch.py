@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from tracked import CONFIG, MANIFEST, final, new_store, record, trial
 
+from harness import mlflow_names as names
 from harness.errors import TrackingError, UsageError
-from harness.fetch import Fetched, fetch, latest_sweep, sweep_name
+from harness.fetch import Fetched, fetch, filter_of, latest_sweep, sweep_name
 from harness.mlflow_client import open_client
 from harness.predictions import write_npz
 from harness.store import Store, file_digest
@@ -176,3 +177,34 @@ def test_hundreds_of_runs_are_listed_at_once(store: Store, tmp_path: Path) -> No
     fetched = bring(store, tmp_path / "into")
     assert time.perf_counter() - start < 3  # measured: 0.3 s
     assert len(fetched.runs) == 304
+
+
+def test_runs_are_chosen_by_tags_and_query(store: Store, tmp_path: Path) -> None:
+    def chosen(*tags: str, query: str | None = None) -> set[str]:
+        found = bring(store, tmp_path / "into", where=filter_of(tags, query))
+        return {item.record.run_id for item in found.runs}
+
+    role = f"{names.ROLE}=trial"
+    assert chosen(role) == {"demo-t000", "demo-t001"}
+    assert chosen(role, f"{names.RUN_ID}=demo-t001") == {"demo-t001"}
+    assert chosen(query="metrics.test_score > 0.4") == {"demo-t000-s1"}
+    assert chosen(role, query="metrics.test_score > 0.4") == set()
+    assert chosen(f"{names.ROLE}=it's") == set()
+
+
+def test_a_filter_that_mlflow_does_not_understand_is_wrong_usage(
+    store: Store, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=r"--query must be a filter that MLflow understands"):
+        bring(store, tmp_path / "into", where="score is good")
+
+
+@pytest.mark.parametrize("tag", ["novalue", "=x", "a`b=c", 'a=it\'s "so"'])
+def test_tags_that_cannot_be_asked_for_are_wrong_usage(tag: str) -> None:
+    with pytest.raises(UsageError, match="--tag must be KEY=VALUE"):
+        filter_of([tag], None)
+
+
+def test_no_tags_and_no_query_are_no_filter() -> None:
+    assert filter_of([], None) is None
+    assert filter_of(["a=b"], "metrics.x > 1") == "tags.`a` = 'b' and metrics.x > 1"
