@@ -61,6 +61,7 @@ class Library:
         *,
         tags: Sequence[str] = (),
         query: str | None = None,
+        weights: bool = False,
     ) -> list[FetchedRun]:
         """Return the runs of these sweeps, these runs, and those that match; else every run.
 
@@ -69,6 +70,7 @@ class Library:
             run_ids: by bench run id or MLflow run id.
             tags: that a run must all have to match, each as KEY=VALUE.
             query: filter of MLflow that it must match, too.
+            weights: whether their weights are wanted, too.
         """
         where = self._fetch.filter_of(tags, query)
         wanted: list[dict[str, Any]] = [{"sweep": parent} for parent in parents]
@@ -80,7 +82,7 @@ class Library:
         left_out: dict[str, str] = {}
         for each in wanted:
             part = self._fetch.fetch(
-                self._uri, experiment=self._experiment, into=self._cache, **each
+                self._uri, experiment=self._experiment, into=self._cache, weights=weights, **each
             )
             chosen |= {run.mlflow_run_id: run for run in part.runs}
             left_out |= {item.run_id: item.reason for item in part.left_out}

@@ -141,6 +141,10 @@ class Engine:
         """Return a copy of the model's variables, in Keras's order."""
         return [np.array(variable) for variable in self.model.variables]
 
+    def weight_names(self) -> list[str]:
+        """Return Keras's path of each of the model's variables, in the order of `weights`."""
+        return [str(variable.path) for variable in self.model.variables]
+
     def set_weights(self, weights: Sequence[NDArray[Any]]) -> None:
         """Put back what `weights` returned."""
         for variable, value in zip(self.model.variables, weights, strict=True):

@@ -20,6 +20,7 @@ from harness.errors import BenchError, TrackingError, UsageError
 from harness.mlflow_client import Connection, asking, connect_existing
 from harness.record import Role, RunRecord
 from harness.store import RECORD_FILE, file_digest, read_record
+from harness.weights import WEIGHTS_FILE
 
 _PARENTS = {names.SWEEP_ROLE, names.GROUP_ROLE}
 _NO_RUNS = {*_PARENTS, names.REPORT_ROLE, names.CERTIFICATE_ROLE}
@@ -69,6 +70,7 @@ def fetch(
     run_ids: Collection[str] | None = None,
     where: str | None = None,
     arrays_of: Collection[Role] = ("run", "trial", "final"),
+    weights: bool = False,
 ) -> Fetched:
     """Return the records of an experiment's runs, and their arrays.
 
@@ -80,6 +82,7 @@ def fetch(
         run_ids: only these, by bench run id or MLflow run id.
         where: only those that match this filter of MLflow, see `filter_of`.
         arrays_of: roles whose predictions and scenes are wanted too.
+        weights: whether the weights of such runs are wanted as well, which may be large.
 
     Raises:
         TrackingError: the store does not answer or has no such experiment.
@@ -99,8 +102,11 @@ def fetch(
             ) from error
         raise
     _check_all_found(found, run_ids)
+    unwanted = frozenset() if weights else frozenset({WEIGHTS_FILE})
     with ThreadPoolExecutor(_DOWNLOADS) as pool:
-        results = list(pool.map(lambda run: _bring(connection, run, into, arrays_of), found))
+        results = list(
+            pool.map(lambda run: _bring(connection, run, into, arrays_of, unwanted), found)
+        )
     return Fetched(
         runs=tuple(item for item in results if isinstance(item, FetchedRun)),
         left_out=tuple(item for item in results if isinstance(item, LeftOut)),
@@ -241,8 +247,9 @@ def _check_all_found(found: Sequence[Run], run_ids: Collection[str] | None) -> N
 
 
 def _bring(
-    connection: Connection, run: Run, into: Path, arrays_of: Collection[Role]
-) -> FetchedRun | LeftOut:
+    connection: Connection, run: Run, into: Path, arrays_of: Collection[Role],
+    unwanted: Collection[str],
+) -> FetchedRun | LeftOut:  # fmt: skip
     """Return one run with its files, or why it cannot be had."""
     try:
         digest = run.data.tags.get(names.RECORD_DIGEST)
@@ -255,7 +262,8 @@ def _bring(
         if record is None:
             raise TrackingError(f"{path} was removed while it was read.")
         if record.role in arrays_of:
-            for name in sorted({*source.arrays(), *filter(_is_array, record.files)}):
+            arrays = {*source.arrays(), *filter(_is_array, record.files)}
+            for name in sorted(arrays - set(unwanted)):
                 source.get(name, record.files.get(name))
     except BenchError as error:
         return LeftOut(run_id=_bench_id(run), mlflow_run_id=run.info.run_id, reason=str(error))

@@ -36,8 +36,9 @@ from harness.record import EpochPoint, Measure, RunRecord
 from harness.scenes import Scenes
 from harness.schedule import schedule
 from harness.split_results import epoch_point, evaluate_split
-from harness.store import FULL, Store, cannot_write
+from harness.store import FULL, Store, cannot_write, file_digest
 from harness.targets import Target
+from harness.weights import KEPT_ROLES, WEIGHTS_FILE, save_weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,6 +210,9 @@ def _chapters(
         draft.unwatched = watcher.reason
         _train(config, engine, data, validation, watch, draft, shelf, saved, watcher)
     evaluate_split("validation", validation, config, engine, folder, draft)
+    if draft.identity.role in KEPT_ROLES:
+        save_weights(folder / WEIGHTS_FILE, engine.weight_names(), engine.weights())
+        draft.files[WEIGHTS_FILE] = file_digest(folder / WEIGHTS_FILE)
     if config.evaluate_test:
         evaluate_split("test", data.open_test(), config, engine, folder, draft)
     draft.measures["peak_rss_mib"] = Measure(value=round(peak_rss_mib(), 1))

@@ -3,7 +3,8 @@
 Layout below the output folder (default `bench-runs`):
 
     mlflow.db, artifacts/     the default tracking store
-    runs/<run_id>/            record.json, predictions-<split>.npz, examples.npz, pictures
+    runs/<run_id>/            record.json, predictions-<split>.npz, examples.npz, weights.npz,
+                              pictures
     runs/<run_id>/sent.json   which tracking stores have it (written by `harness.track`)
     runs/<run_id>/checkpoint/ while it trains, and after a kill (written by `harness.checkpoint`)
     sweeps/<name>/            sweep.json, journal.log, progress.json, lock; of a group group.json
@@ -11,6 +12,7 @@ Layout below the output folder (default `bench-runs`):
     certificates/<name>.json  whether strategies train the same network
     baselines/<name>/         runs set aside to compare with (written by `harness.baselines`)
     calibrations/<name>.json  how far apart this machine times identical cells
+    exports/<run_id>/         trained networks for others (written by `harness.exported`)
     timings/<name>/timings.json  how fast contenders are; sent.json as for runs
 """
 
@@ -69,6 +71,11 @@ class Store:
     def baselines(self) -> Path:
         """Return the folder of baselines, whether or not it exists."""
         return self.root / "baselines"
+
+    @property
+    def exports(self) -> Path:
+        """Return the folder of exported networks, whether or not it exists."""
+        return self.root / "exports"
 
     @property
     def calibrations(self) -> Path:
