@@ -11,23 +11,13 @@ from typing import Any
 
 from rich.table import Table
 
-from harness.baselines import (
-    BASELINE_FILE,
-    Baseline,
-    baselines,
-    check_baseline_name,
-    read_baseline,
-    save_baseline,
-)
+from harness.baselines import Baseline, baselines, check_baseline_name, save_baseline
+from harness.cmd_find import Finder
 from harness.cmd_floors import known_floors
-from harness.cmd_library import Library, goals_of
-from harness.console import console, note, on_stderr, say, waiting
-from harness.errors import RegressionFound, StoreError, UsageError
-from harness.record import METRICS, RunRecord
+from harness.console import console, note, on_stderr, say
+from harness.errors import RegressionFound, StoreError
+from harness.record import METRICS
 from harness.store import Store
-from harness.tracking_uri import resolve_uri
-from reports.compare import compare as compare_runs
-from reports.evidence import Evidence, load
 from reports.statistics import Estimate
 from reports.versus import SPEED, Side, Versus, check_side, versus
 from reports.versus_words import verdict_words
@@ -66,7 +56,7 @@ def compare(
     """
     store = Store(out)
     with on_stderr():
-        finder = _Finder(store, tracking_uri, experiment)
+        finder = Finder(store, tracking_uri, experiment)
         sides = [Side(name=name, evidence=finder.evidence(name)) for name in (first, second)]
         found = versus(*sides, by=by, floors=known_floors(store))
     if as_json:
@@ -100,7 +90,7 @@ def save(
     """
     check_baseline_name(name)
     store = Store(out)
-    evidence = _Finder(store, tracking_uri, experiment).evidence(what)
+    evidence = Finder(store, tracking_uri, experiment).evidence(what)
     side = Side(name=what, evidence=evidence)
     check_side(side)
     folder = save_baseline(
@@ -132,68 +122,6 @@ def show(*, out: Path) -> None:
     console.print(table)
     for reason in damaged:
         say(reason)
-
-
-class _Finder:
-    """Finds what a user calls a side: a baseline, runs, or the finals of a sweep."""
-
-    def __init__(self, store: Store, tracking_uri: str | None, experiment: str) -> None:
-        self._store, self._uri, self._experiment = store, tracking_uri, experiment
-        self._library: Library | None = None
-
-    def evidence(self, name: str) -> tuple[Evidence, ...]:
-        """Return the runs of a side, by seed."""
-        folders = (self._store.baselines / name, Path(name))
-        kept = [folder for folder in folders if (folder / BASELINE_FILE).is_file()]
-        runs = read_baseline(kept[0]).runs if kept else self._fetched(name)
-        found = [load(record, folder) for record, folder in runs]
-        return tuple(sorted(found, key=lambda item: item.record.config.seed))
-
-    def _fetched(self, name: str) -> Sequence[tuple[RunRecord, Path]]:
-        library = self._open()
-        ids = tuple(part.strip() for part in name.split(",") if part.strip())
-        with waiting("fetching records and predictions ..."):
-            try:
-                return [(run.record, run.folder) for run in library.runs((), ids)]
-            except UsageError as not_a_run:
-                try:
-                    _, parents = library.parents([name], latest=False)
-                except UsageError:
-                    raise UsageError(
-                        f"There is no baseline, run or sweep {name!r} ({not_a_run}) "
-                        "`bench baseline list`, `bench status` and `bench ui` show what there is."
-                    ) from None
-            return self._best(library, name, parents)
-
-    def _best(
-        self, library: Library, name: str, parents: dict[str, str]
-    ) -> Sequence[tuple[RunRecord, Path]]:
-        """Return the finals of the trial that a sweep chose."""
-        if len(parents) != 1:
-            members = ", ".join(sorted(parents.values()))
-            raise UsageError(f"{name} is a group of searches: name one of {members}.")
-        found = library.runs(parents, ())
-        plans = library.plans(parents, [run.record for run in found])
-        goals = {sweep: goals_of(plan) for sweep, plan in plans.items()}
-        tables = compare_runs((load(run.record, run.folder) for run in found), goals).tables
-        rows = [row for table in tables for row in table.contenders]
-        rows = [row for row in rows if row.place == 1] or (rows if len(rows) == 1 else [])
-        if not rows:
-            raise UsageError(
-                f"Sweep {name} has no tested finals of its best trial yet. `bench status {name}` "
-                "says how it stands."
-            )
-        chosen = set(rows[0].run_ids)
-        return [(run.record, run.folder) for run in found if run.record.run_id in chosen]
-
-    def _open(self) -> Library:
-        if self._library is None:
-            with waiting("loading MLflow ..."):
-                from harness import fetch
-            uri = resolve_uri(self._uri, self._store.root)
-            cache = self._store.root / "fetched"
-            self._library = Library(fetch, uri, self._experiment, cache=cache)
-        return self._library
 
 
 def document(found: Versus) -> dict[str, Any]:
