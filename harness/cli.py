@@ -57,6 +57,7 @@ SECTIONS = {
     "Measure": ("run", "launch", "sweep", "throughput", "calibrate"),
     "Steer": ("status", "stop"),
     "Look": ("report", "verify", "compare", "ui"),
+    "Use": ("export", "predict"),
     "Know": ("doctor", "list", "describe", "check", "certify", "data"),
     "Keep": ("baseline", "sync"),
 }
@@ -326,6 +327,60 @@ def compare(**values: Any) -> None:
     cmd_compare.compare(
         values["first"], values["second"], by=read_measures(values),
         fail_on_regression=values["fail_on"] is not None, as_json=values["as_json"],
+        **_places(values),
+    )  # fmt: skip
+
+
+@bench.command()
+@click.argument("name", metavar="RUN")
+@click.option(
+    "--to", type=click.Path(path_type=Path), metavar="DIR",
+    help="Folder to write.  [default: exports/RUN_ID in --out]",
+)  # fmt: skip
+@click.option("--replace", is_flag=True, help="Replace an older export in --to.")
+@click.option("--register", metavar="NAME", help="Register it in MLflow, as one version more.")
+@place_options
+def export(name: str, **values: Any) -> None:
+    """Write a trained network as .keras and SavedModel, for others to use.
+
+    RUN is a run or a sweep: of a sweep's finals the best in validation. Images go in as they are,
+    uint8; class names, probabilities and boxes come out. Both files are read again and must
+    predict what the run did, else nothing is written.
+    """
+    from harness import cmd_export
+
+    cmd_export.export(
+        name, to=values["to"], register=values["register"], replace=values["replace"],
+        **_places(values),
+    )  # fmt: skip
+
+
+@bench.command()
+@click.argument("name", metavar="RUN")
+@click.argument(
+    "pictures", nargs=-1, required=True, metavar="PICTURE...", type=click.Path(path_type=Path)
+)
+@click.option(
+    "--to", type=click.Path(path_type=Path), metavar="DIR",
+    help="Folder for the drawn pictures.  [default: predicted/RUN_ID in --out]",
+)  # fmt: skip
+@click.option(
+    "--invert", type=click.Choice(["auto", "on", "off"]), default="auto", show_default=True,
+    help="Swap light and dark; auto does so for digits on bright ground.",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")
+@place_options
+def predict(name: str, pictures: tuple[Path, ...], **values: Any) -> None:
+    """Say and draw what a trained network finds in pictures of your own.
+
+    RUN is a run, a sweep (of its finals the best in validation), or the folder of a `bench
+    export`. Each PICTURE is a file or a folder of them. It is scaled to fit the canvas of the
+    network; what it shows should look like the scenes of training (`bench data preview`).
+    """
+    from harness import cmd_predict
+
+    cmd_predict.predict(
+        name, pictures, to=values["to"], invert=values["invert"], as_json=values["as_json"],
         **_places(values),
     )  # fmt: skip
 

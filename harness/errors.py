@@ -61,6 +61,10 @@ class ReportBroken(BenchError):
     """A report is not what bench wrote, or its numbers do not follow from its evidence."""
 
 
+class ExportError(BenchError):
+    """A trained network cannot be written for others, or would predict something else."""
+
+
 class SweepError(UsageError):
     """A sweep cannot go on as asked: changed space or data, or another process holds it."""
 

@@ -170,10 +170,9 @@ def _written(model: keras.Model, examples: Examples, folder: Path, record: RunRe
     save_served(model, folder / SAVED_MODEL)
     tolerance = BOX_TOLERANCE[record.config.precision]
     checks = [
-        _check(predictor(_images(examples)), examples, tolerance)
-        for predictor in (_keras_predictor(folder / KERAS_FILE),
-                          _saved_predictor(folder / SAVED_MODEL))
-    ]  # fmt: skip
+        _check(serve(_images(examples)), examples, tolerance)
+        for serve in (_keras_predictor(folder / KERAS_FILE), loaded(folder))
+    ]
     checked = max(checks, key=lambda each: each.largest_box_difference)
     text = json.dumps(card(record, checked), indent=1, sort_keys=True) + "\n"
     write_atomically(folder / CARD_FILE, text.encode())
@@ -201,6 +200,14 @@ def save_served(model: keras.Model, path: Path) -> None:
     """Write a SavedModel with the signature `serving_default`."""
     served = Served(model)
     tf.saved_model.save(served, str(path), signatures={"serving_default": served.serve})
+
+
+def loaded(folder: Path) -> Callable[..., Mapping[str, Any]]:
+    """Return the function of an export's SavedModel: images, by that keyword, to outputs."""
+    kept = tf.saved_model.load(str(folder / SAVED_MODEL))
+    serve = kept.signatures["serving_default"]
+    # The function does not outlive what was loaded.
+    return lambda images, _kept=kept: serve(images=tf.constant(images))
 
 
 def card(record: RunRecord, checked: Checked) -> dict[str, Any]:
@@ -237,13 +244,6 @@ def _keras_predictor(path: Path) -> Callable[[NDArray[np.uint8]], Mapping[str, A
             "what a backbone of one's own needs for that."
         ) from error
     return lambda images: model(images, training=False)
-
-
-def _saved_predictor(path: Path) -> Callable[[NDArray[np.uint8]], Mapping[str, Any]]:
-    loaded = tf.saved_model.load(str(path))
-    serve = loaded.signatures["serving_default"]
-    # The function vanishes with what was loaded.
-    return lambda images, _keep=loaded: serve(**{IMAGES: tf.constant(images)})
 
 
 def _images(examples: Examples) -> NDArray[np.uint8]:

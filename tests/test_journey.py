@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,11 @@ def bench(line: str, folder: Path) -> str:
 
 def tracked(out: Path) -> list[Run]:
     """Every run in the MLflow store of an output folder, but not the deleted ones."""
-    client = open_client(f"sqlite:///{out / 'mlflow.db'}")
+    return search(f"sqlite:///{out / 'mlflow.db'}")
+
+
+def search(uri: str) -> list[Run]:
+    client = open_client(uri)
     experiments = [each.experiment_id for each in client.search_experiments()]
     return list(client.search_runs(experiments, max_results=1000))
 
@@ -292,14 +297,40 @@ def test_a_run_that_is_stopped_says_so_everywhere(tmp_path: Path) -> None:
         assert run.info.status == "KILLED"
 
 
-def test_a_report_needs_the_tracking_store_alone(swept: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def tracked_alone(swept: Path) -> Iterator[str]:
+    """The tracking store of the sweep, whose runs are nowhere else for a while."""
     hidden = swept.with_name("hidden")
     shutil.move(swept / "bench-runs/runs", hidden)
-    try:
-        uri = f"sqlite:///{swept / 'bench-runs/mlflow.db'}"
-        bench(f"report --out elsewhere --tracking-uri {uri}", tmp_path)
-    finally:
-        shutil.move(hidden, swept / "bench-runs/runs")
+    yield f"sqlite:///{swept / 'bench-runs/mlflow.db'}"
+    shutil.move(hidden, swept / "bench-runs/runs")
+
+
+def test_the_winner_of_a_sweep_needs_the_tracking_store_alone(
+    tracked_alone: str, tmp_path: Path
+) -> None:
+    where = f"--out elsewhere --tracking-uri {tracked_alone}"
+    said = bench(f"export s {where} --register locator", tmp_path)
+    assert "registered as locator version 1: models:/locator/1" in said
+    (card,) = (tmp_path / "elsewhere/exports").glob("s-t00?-s?/model.json")
+    code = f"""
+import mlflow, numpy as np
+mlflow.set_tracking_uri({tracked_alone!r})
+model = mlflow.pyfunc.load_model("models:/locator/1")
+found = model.predict(np.zeros((3, 75, 75, 1), np.uint8))
+print(np.asarray(found["box"]).shape, np.asarray(found["class_name"])[0].decode().isdigit())
+"""
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert loaded.stdout.splitlines()[-1] == "(3, 4) True"
+    run_id = json.loads(card.read_text())["run_id"]
+    statuses = {run.data.tags["bench.run_id"]: run for run in search(tracked_alone)}
+    assert statuses[run_id].info.status == "FINISHED", "registering leaves the run as it was"
+
+
+def test_a_report_needs_the_tracking_store_alone(tracked_alone: str, tmp_path: Path) -> None:
+    bench(f"report --out elsewhere --tracking-uri {tracked_alone}", tmp_path)
     report = tmp_path / "elsewhere/reports/s/report.md"
     text = report.read_text()
     pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text)
