@@ -160,10 +160,11 @@ class _Reading:
         root = self.file.parent
         try:
             return inside(root, root, name)
-        except UnsafePathError:
-            if not (root / "images").is_dir():
-                raise
-            return inside(root, root / "images", name)
+        except UnsafePathError as beside:
+            try:
+                return inside(root, root / "images", name)
+            except UnsafePathError:
+                raise beside from None
 
 
 def _get(entry: object, key: str, default: object = None) -> Any:

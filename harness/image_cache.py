@@ -90,7 +90,7 @@ def keep(
 
 
 class _Dropped:
-    def write(self, photos: NDArray[np.uint8]) -> None:
+    def write(self, photo: NDArray[np.uint8]) -> None:
         """Do nothing."""
 
 
@@ -101,35 +101,33 @@ class _Array:
         self.photos = np.zeros((n, *image_shape), np.uint8)
         self._at = 0
 
-    def write(self, photos: NDArray[np.uint8]) -> None:
-        """Put photos behind those that came before."""
-        self.photos[self._at : self._at + len(photos)] = photos
-        self._at += len(photos)
+    def write(self, photo: NDArray[np.uint8]) -> None:
+        """Put a photo behind those that came before."""
+        self.photos[self._at] = photo
+        self._at += 1
 
 
 class _File:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
-    def write(self, photos: NDArray[np.uint8]) -> None:
-        """Append photos. Not through a map: there a full disk kills the process."""
-        left = photos.data.cast("B")
+    def write(self, photo: NDArray[np.uint8]) -> None:
+        """Append a photo. Not through a map: there a full disk kills the process."""
+        left = photo.data.cast("B")
         while left:
             left = left[os.write(self._descriptor, left) :]
 
 
 def _decode_all(decoded: DecodedPixels, sink: _Dropped | _Array | _File) -> dict[int, str]:
-    """Hand all photos to a sink, chunk by chunk, and return the faults by row."""
+    """Hand all photos to a sink, in order, and return the faults by row."""
     faults: dict[int, str] = {}
+    black = np.zeros(decoded.image_shape, np.uint8)
     start = 0
     for chunk in mapped(decoded.attempt, range(len(decoded)), chunk=decoded.chunk):
-        photos = np.zeros((len(chunk), *decoded.image_shape), np.uint8)
-        for at, photo in enumerate(chunk):
+        for row, photo in enumerate(chunk, start):
             if isinstance(photo, UnreadableImageError):
-                faults[start + at] = str(photo)
-            else:
-                photos[at] = photo
-        sink.write(photos)
+                faults[row] = str(photo)
+            sink.write(black if isinstance(photo, UnreadableImageError) else photo)
         start += len(chunk)
     return faults
 

@@ -14,8 +14,11 @@ from harness.errors import DataError
 from harness.image_files import UnreadableImageError, decode
 from harness.letterbox import letterboxed
 
-CHUNK_BYTES = 2**25
-"""Letterboxed pixels that are in memory at once while files are decoded; 32 MiB."""
+CHUNK_BYTES = 2**24
+"""Letterboxed pixels that are in memory at once while files are decoded; 16 MiB."""
+
+_MOST = 64
+"""Photos in a chunk: enough for all threads, whose last one the others wait for."""
 
 _FEW = 4
 """Photos that are decoded faster than threads start."""
@@ -77,7 +80,7 @@ class DecodedPixels:
     def __init__(self, paths: Sequence[Path], *, canvas_px: int, channels: int) -> None:
         self.image_shape = (canvas_px, canvas_px, *((3,) if channels == 3 else ()))
         self.channels = channels
-        self.chunk = max(1, min(256, CHUNK_BYTES // int(np.prod(self.image_shape))))
+        self.chunk = max(1, min(_MOST, CHUNK_BYTES // int(np.prod(self.image_shape))))
         self._paths = paths
 
     def __len__(self) -> int:

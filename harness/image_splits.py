@@ -81,11 +81,9 @@ def divide(photos: Sequence[Photo], *, test_share: float = TEST_SHARE) -> Divisi
     test = {index for index, photo in enumerate(photos) if photo.split == "test"}
     if not test:
         free = [index for index, photo in enumerate(photos) if photo.split != "validation"]
-        order = grouped_order([photos[index] for index in free], "test split")
-        drawn = whole_groups(
-            [photos[free[row]] for row in order], max(1, round(test_share * len(photos)))
-        )
-        test = {free[row] for row in order[:drawn]}
+        wanted = max(1, round(test_share * len(photos)))
+        taken, _ = drawn([photos[index] for index in free], wanted, "test split")
+        test = {free[row] for row in taken}
     return Division(
         pool=tuple(photo for index, photo in enumerate(photos) if index not in test),
         test=tuple(photos[index] for index in sorted(test)),
@@ -109,12 +107,34 @@ def train_and_validation(
     Returns:
         Two int64 arrays of rows without common photos.
     """
-    order = grouped_order(pool, "split", data_seed)
     if validation_given:
+        order = grouped_order(pool, "split", data_seed)
         validates = np.array([pool[row].split == "validation" for row in order], bool)
         return order[~validates], order[validates]
-    n = whole_groups([pool[row] for row in order], max(1, round(VALIDATION_SHARE * len(pool))))
-    return order[n:], order[:n]
+    wanted = max(1, round(VALIDATION_SHARE * len(pool)))
+    taken, rest = drawn(pool, wanted, "split", data_seed)
+    return rest, taken
+
+
+def drawn(
+    photos: Sequence[Photo], wanted: int, *key: str | int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Draw photos, each class in proportion, but leave one of each class and part no copies.
+
+    Args:
+        photos: with a main object.
+        wanted: how many; a few more come if their copies do, fewer if classes are small.
+        key: what the draw is for, see `harness.random_bits`.
+
+    Returns:
+        The rows drawn and the others, both in stratified order; int64.
+    """
+    order = grouped_order(photos, *key)
+    last_of_class = {main_name(photos[row]): photos[row].facts.sha256 for row in order}
+    stay = set(last_of_class.values())
+    free = [row for row in order if photos[row].facts.sha256 not in stay]
+    taken = np.array(free[: whole_groups([photos[row] for row in free], wanted)], np.int64)
+    return taken, order[~np.isin(order, taken)]
 
 
 def grouped_order(photos: Sequence[Photo], *key: str | int) -> NDArray[np.int64]:

@@ -81,7 +81,7 @@ def test_each_dependency_says_which_file_needs_it() -> None:
     section = text[text.index("dependencies = [") : text.index("[project.optional-dependencies]")]
     lines = re.findall(r'^    "([a-z][a-z0-9-]*)[^"]*",\s*# (.+)$', section, re.M)
     assert len(lines) == len(PROJECT["project"]["dependencies"])
-    module = {"scikit-learn": "sklearn", "markdown-it-py": "markdown_it"}
+    module = {"scikit-learn": "sklearn", "markdown-it-py": "markdown_it", "pillow": "PIL"}
     for name, comment in lines:
         files = re.findall(r"[\w/*]+\.py", comment)
         assert files, name
