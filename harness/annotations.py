@@ -110,7 +110,8 @@ def inside(root: Path, folder: Path, name: str) -> Path:
         if not real.is_file():
             what = "is not a file" if real.exists() else "does not exist"
             raise UnsafePathError(f"image {name!r} {what}")
-    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
+    # RuntimeError: links in a circle. ValueError: half of a character, which JSON can hold.
+    except (OSError, RuntimeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UnsafePathError(f"image {name!r} cannot be reached: {reason}") from error
     return path

@@ -48,21 +48,16 @@ def export_coco(
         UsageError: the numbers of images, boxes, labels and attributes differ.
         StoreError: the folder cannot be written.
     """
-    attributes = attributes or {}
-    counts = {len(images), len(boxes), len(labels), *map(len, attributes.values())}
-    if len(counts) != 1:
-        raise UsageError(
-            "There must be one box, label and attribute for each image, "
-            f"but they are {', '.join(map(str, sorted(counts)))}. Pass as many of each."
-        )
+    extras = _by_scene(attributes or {}, len(images))
+    if not len(images) == len(boxes) == len(labels):
+        raise _uneven(len(images), len(boxes), len(labels))
     entries, annotations = [], []
-    for index in range(len(images)):
+    for index, extra in enumerate(extras):
         image = images[index]
         name = f"{prefix}{index:06}.png"
         _write(folder / "images" / name, _png(image))
         height, width = image.shape[:2]
         entries.append({"id": index, "file_name": name, "width": width, "height": height})
-        extra = {key: _plain(values[index]) for key, values in attributes.items()}
         annotations.append(
             {
                 "id": index + 1,  # pycocotools takes an id of 0 for no match (cocoeval.py)
@@ -72,13 +67,29 @@ def export_coco(
                 **({"attributes": extra} if extra else {}),
             }
         )
-    content = {
-        "images": entries,
-        "annotations": annotations,
-        "categories": [{"id": at + 1, "name": name} for at, name in enumerate(class_names)],
-    }
+    categories = [{"id": at, "name": name} for at, name in enumerate(class_names, start=1)]
+    content = {"images": entries, "annotations": annotations, "categories": categories}
     write_atomically(folder / FILE, json.dumps(content).encode())
     return folder / FILE
+
+
+def _by_scene(attributes: Mapping[str, Sequence[object]], n: int) -> list[dict[str, object]]:
+    """Return the attributes of each of `n` scenes."""
+    for name, values in attributes.items():
+        if len(values) != n:
+            raise UsageError(
+                f"There must be one {name!r} for each of {n} images, got {len(values)}."
+            )
+    return [
+        {name: _plain(values[index]) for name, values in attributes.items()} for index in range(n)
+    ]
+
+
+def _uneven(images: int, boxes: int, labels: int) -> UsageError:
+    return UsageError(
+        f"There must be one box and one label for each of {images} images, "
+        f"got {boxes} boxes and {labels} labels."
+    )
 
 
 def _write(path: Path, content: bytes) -> None:

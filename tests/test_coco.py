@@ -1,12 +1,22 @@
 import json
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from tiny_photos import photos, write_coco
 
 from harness.coco import read_coco
 from harness.errors import DataError
 
 DRAWN = photos(6)
+KEYS = st.sampled_from(
+    ["id", "file_name", "width", "height", "image_id", "category_id", "bbox", "iscrowd", "name"]
+)
+FILLED = """{
+    "images": [{"id": 0, "file_name": "000000.png"}],
+    "annotations": [{"id": 1, "image_id": 0, "category_id": 1, "bbox": [0, 0, 9, 9]}],
+    "categories": [{"id": 1, "name": "disc"}]
+}"""
 
 
 @pytest.fixture
@@ -123,3 +133,25 @@ def test_another_file_is_refused(tmp_path, text, why):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(DataError, match=r"none\.json cannot be read: No such file"):
         read_coco(tmp_path / "none.json")
+
+
+NASTY = st.sampled_from(
+    [None, True, 0, 1, 10**400, -1, 1.5, float("nan"), "", "disc", "\ud800", "a\0b", "x\x1b[2J",
+     [], [1, 2, 3, 4], [0, 0, 10**400, 1], [None] * 4, {}, {"id": []}]
+)  # fmt: skip
+ENTRIES = st.lists(NASTY | st.dictionaries(KEYS, NASTY, max_size=6), max_size=3)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(ENTRIES, ENTRIES, ENTRIES)
+def test_no_content_raises_anything_else(file, images, annotations, categories):
+    good = json.loads(FILLED)
+    content = {
+        "images": good["images"] + images,
+        "annotations": good["annotations"] + annotations,
+        "categories": categories + good["categories"],
+    }
+    file.write_text(json.dumps(content))
+    found = read_coco(file)
+    assert all(problem.words().isprintable() for problem in found.problems)
+    assert len(found.images) <= 1

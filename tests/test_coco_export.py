@@ -66,9 +66,15 @@ def test_no_attributes_are_no_entry(tmp_path):
     assert "attributes" not in coco.anns[1]
 
 
-@pytest.mark.parametrize(("boxes", "attributes"), [(BOXES[:3], None), (BOXES, {"angle": [1, 2]})])
-def test_counts_must_agree(tmp_path, boxes, attributes):
-    with pytest.raises(UsageError, match="one box, label and attribute for each image, but they"):
+@pytest.mark.parametrize(
+    ("boxes", "attributes", "why"),
+    [
+        (BOXES[:3], None, r"one label for each of 4 images, got 3 boxes and 4 labels\."),
+        (BOXES, {"angle": [1, 2]}, r"one 'angle' for each of 4 images, got 2\."),
+    ],
+)
+def test_counts_must_agree(tmp_path, boxes, attributes, why):
+    with pytest.raises(UsageError, match=why):
         export_coco(tmp_path, images(1), boxes, LABELS, NAMES, attributes=attributes)
 
 

@@ -1,9 +1,12 @@
+import contextlib
 import hashlib
 import struct
 import zlib
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageOps
 from tiny_photos import photos
 
@@ -189,3 +192,24 @@ def test_garbage_in_sound_chunks_shows_only_in_decoding(tmp_path):
 def test_a_missing_file_says_so(tmp_path):
     with pytest.raises(UnreadableImageError, match="cannot be read: No such file"):
         probe(tmp_path / "none.png")
+
+
+@pytest.fixture(scope="module")
+def originals(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("originals")
+    return {kind: saved(folder / f"photo.{kind}").read_bytes() for kind in KINDS}
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(KINDS), st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255))))
+def test_no_damage_raises_anything_else(tmp_path, originals, kind, changes):
+    content = bytearray(originals[kind])
+    for way, value in changes:
+        # Half of the places in the header, where damage is worse.
+        start = 2 * way * 64 if way < 0.5 else (2 * way - 1) * len(content)
+        content[int(start)] = value
+    path = tmp_path / f"photo.{kind}"
+    path.write_bytes(content)
+    with bombs_are_errors(), contextlib.suppress(UnreadableImageError):
+        facts = probe(path)
+        assert decode(path, channels=3).size == facts.upright_px
