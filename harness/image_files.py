@@ -1,7 +1,7 @@
 """Image files of unknown origin: what they are without decoding them, and their pixels.
 
-Images are always shown upright: the orientation of EXIF (tag 0x0112; Exif 3.0, section 4.6.5) is
-applied, as browsers and labelling tools do.
+Images are always shown upright: the orientation of EXIF (tag 0x0112) is applied, as browsers and
+labelling tools do.
 
 The pixels of a JPEG depend on the version of libjpeg and all resized ones on Pillow's, by a level
 or two. So the identity of a data set covers the bytes of its files, not its pixels; a cache of

@@ -61,13 +61,17 @@ class LeftOut:
 
     def words(self) -> str:
         """Return what was left out in one line, empty if nothing was."""
-        counts = {
-            "faults passed over": len(self.faults),
-            "photos without an object left out": self.without_object,
-            "photos in no list of a split left out": self.unlisted,
-            "boxes cut by up to a pixel": self.clipped,
-        }
-        return ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+        counts = (
+            (len(self.faults), "fault", "faults", "passed over"),
+            (self.without_object, "photo", "photos", "without an object left out"),
+            (self.unlisted, "photo", "photos", "in no list of a split left out"),
+            (self.clipped, "box", "boxes", "cut by up to a pixel"),
+        )
+        return ", ".join(
+            f"{count:,} {one if count == 1 else many} {what}"
+            for count, one, many, what in counts
+            if count
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

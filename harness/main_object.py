@@ -14,7 +14,7 @@ def main_object(objects: Sequence[BoxedObject]) -> BoxedObject | None:
     """Return the object with the largest box; of equal ones, the first in the file.
 
     Objects marked difficult (VOC) or crowd (COCO) are passed over, as both benchmarks do in
-    scoring (Everingham et al. 2010, section 4.1; Lin et al. 2014).
+    scoring (Everingham et al. 2010; Lin et al. 2014).
 
     Args:
         objects: of one photo, in pixels.

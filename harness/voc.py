@@ -4,9 +4,10 @@
     JPEGImages/             the images
     ImageSets/Main/*.txt    optional: train, val, trainval, test; one name without ending per line
 
-Pixels are counted from 1, and a box includes its last ones (VOC2012 development kit, section 6.1;
-detectron2, `data/datasets/pascal_voc.py`): a box over a whole image of width W has xmin 1 and xmax
-W. As edges that is 0 to W, so 1 is taken from xmin and ymin.
+Pixels are counted from 1, and a box includes its last ones: over a whole image of width W, xmin is
+1 and xmax is W. As edges that is 0 to W, so 1 is taken from xmin and ymin, as detectron2 does
+(`data/datasets/pascal_voc.py`). The lists, and that `trainval` is the union of `train` and `val`,
+are those of the VOC2012 development kit, section 2.1.
 """
 
 from __future__ import annotations

@@ -161,7 +161,7 @@ def test_the_test_pixels_stay_sealed(tmp_path, mode):
     test = lenient.open_test()
     assert lenient.open_test() is test
     assert (lenient.test_opened, lenient.n_test, len(test)) == (True, 14, 14)
-    assert lenient.left_out.words() == "1 faults passed over"
+    assert lenient.left_out.words() == "1 fault passed over"
     assert "000008.png" not in test.names
     assert test.images[:].any(axis=(1, 2, 3)).all()
 
@@ -207,7 +207,7 @@ def test_every_fault_is_told_at_once_or_left_out(copy_of):
     for line, words in zip(lines[1:-1], told, strict=True):
         assert line.strip().startswith(words)
     data = load_images(source, canvas_px=16, skip_bad=True)
-    assert data.left_out.words() == "8 faults passed over, 1 photos without an object left out"
+    assert data.left_out.words() == "8 faults passed over, 1 photo without an object left out"
     used = {stem(n) for p in (data.train, data.validation, data.open_test()) for n in p.names}
     bad = {1, 2, 4, 5, 7, 8, 11, 13, 14}
     assert used == {name for name in NAMES if int(name) not in bad}
