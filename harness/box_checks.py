@@ -3,7 +3,8 @@
 Annotations differ in the frame they use if EXIF turns the photo. Labelling tools and detectron2
 (`data/detection_utils.py`) show it upright; other readers ignore EXIF. So the declared size
 decides, where there is one: if it is only that of the photo as stored, the boxes are turned with
-the photo. If both frames have that size, or none is declared, boxes are those of the upright photo.
+the photo. If both frames have that size, or none is declared, boxes are those of the upright
+photo.
 """
 
 from __future__ import annotations
