@@ -119,10 +119,9 @@ class Engine:
     def blank(self, steps: int) -> Scenes:
         """Return zeros for so many steps, to compile or to time with."""
         count = steps * self.local_batch
-        height, width, _ = self.key.blueprint.image_shape
         return Scenes(
             ids=np.zeros(count, np.int64),
-            images=np.zeros((count, height, width), np.uint8),
+            images=np.zeros((count, *self.key.blueprint.scene_shape), np.uint8),
             labels=np.zeros(count, np.int64),
             boxes=np.zeros((count, 4), np.float32),
         )

@@ -126,7 +126,7 @@ def checked_weights(record: RunRecord, folder: Path) -> list[NDArray[Any]]:
 
 def image_shape(data: DataIdentity) -> tuple[int, int, int]:
     """Return height, width and channels of an image of these data."""
-    return (data.image_px, data.image_px, 1)
+    return (data.image_px, data.image_px, data.channels)
 
 
 def class_names(data: DataIdentity) -> tuple[str, ...]:

@@ -35,6 +35,11 @@ class Blueprint:
     classes: int
     precision: Precision = "float32"
 
+    @property
+    def scene_shape(self) -> tuple[int, ...]:
+        """Return the shape in which `Scenes` hold an image: grey ones have no channel axis."""
+        return self.image_shape if self.image_shape[2] > 1 else self.image_shape[:2]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Network:

@@ -73,7 +73,7 @@ class Examples:
 
     Attributes:
         ids: int64 `[k]`.
-        images: uint8 `[k, height, width]`.
+        images: uint8 `[k, height, width]`, or `[k, height, width, 3]` in colour.
         labels, predicted_labels: int64 `[k]`.
         boxes, predicted_boxes: float32 `[k, 4]`.
 
@@ -91,7 +91,7 @@ class Examples:
     def __post_init__(self) -> None:
         k = len(self.ids)
         _check("ids", self.ids, np.int64, (k,))
-        _check("images", self.images, np.uint8, (k, *self.images.shape[1:3]))
+        _check("images", self.images, np.uint8, (k, *self.images.shape[1:]))
         _check("labels", self.labels, np.int64, (k,))
         _check("predicted_labels", self.predicted_labels, np.int64, (k,))
         _check("boxes", self.boxes, np.float32, (k, 4))

@@ -98,6 +98,7 @@ class DataIdentity:
     n_validation: int
     n_test: int | None = None
     test_digest: str | None = None
+    channels: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

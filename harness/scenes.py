@@ -30,7 +30,8 @@ class Scenes:
 
     Attributes:
         ids: int64 `[n]`, index of the example in its split.
-        images: uint8 `[n, 75, 75]`; a pixel `p` stands for the intensity `p / 255` in [0, 1].
+        images: uint8 `[n, 75, 75]`, in colour `[n, height, width, 3]`; a pixel `p` stands for the
+            intensity `p / 255` in [0, 1].
         labels: int64 `[n]`, the class.
         boxes: float32 `[n, 4]`, the box of the pasted patch, see `harness.boxes`.
     """

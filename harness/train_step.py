@@ -156,7 +156,7 @@ def gradient_function(engine: Parts) -> Any:
     Given a scale, the gradients are those of the loss times it; the sums stay as they are.
     """
     key = engine.key
-    shape = (key.replica_batch, *key.blueprint.image_shape[:2])
+    shape = (key.replica_batch, *key.blueprint.scene_shape)
     of_part = _part_gradients(engine)
 
     def gradients(images: Any, labels: Any, boxes: Any, weights: Any, scale: Any = None) -> Any:
@@ -226,5 +226,6 @@ def predict_function(engine: Parts, parts: Sequence[slice] | None = None) -> Any
 
 
 def _pixels(images: Any) -> Any:
-    """Turn uint8 `[n, h, w]` into float32 `[n, h, w, 1]` in [0, 1]."""
-    return tf.cast(images, tf.float32)[..., tf.newaxis] / 255.0
+    """Turn uint8 `[n, h, w]` or `[n, h, w, c]` into float32 `[n, h, w, c]` in [0, 1]."""
+    values = tf.cast(images, tf.float32) / 255.0
+    return values[..., tf.newaxis] if len(images.shape) == 3 else values
