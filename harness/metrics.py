@@ -56,6 +56,16 @@ METRICS: dict[str, Metric] = {
         title="loss", unit="", better="lower",
         meaning="class_weight x cross-entropy + box_weight x the box loss of the run", digits=4,
     ),
+    "shift_class_changes": Metric(
+        title="class changes when moved", unit="", better="lower",
+        meaning="share of test images, moved by one pixel each way, whose most probable class is "
+        "another than before", digits=4,
+    ),
+    "shift_box_px": Metric(
+        title="box left behind when moved", unit="px", better="lower",
+        meaning="mean distance of the sides of the box of a test image, moved by one pixel each "
+        "way, from having moved along", digits=3,
+    ),
     "images_per_s": Metric(
         title="images/s", unit="1/s", better="higher",
         meaning="training images over the time of the training loop, data included, "

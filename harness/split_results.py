@@ -19,6 +19,7 @@ from harness.evaluate import evaluate, per_example
 from harness.predictions import EXAMPLES_FILE, Examples, Predictions, predictions_file
 from harness.record import EpochPoint, Measure, Split
 from harness.scenes import Scenes
+from harness.shift_probe import shift_measures
 from harness.store import file_digest
 
 EXAMPLES_OF_A_KIND = 12
@@ -55,7 +56,10 @@ def epoch_point(
 def evaluate_split(
     split: Split, scenes: Scenes, config: RunConfig, engine: Engine, folder: Path, draft: Draft
 ) -> None:
-    """Measure one split and write its predictions, and scenes to look at."""
+    """Measure one split and write its predictions, and scenes to look at.
+
+    Of the test split a part is moved by a pixel too, see `harness.shift_probe`.
+    """
     start = perf_counter()
     predictions = _predict(scenes, engine)
     before = draft.measures.get("evaluation_s", Measure(value=0.0)).samples
@@ -63,6 +67,8 @@ def evaluate_split(
     draft.measures["evaluation_s"] = Measure(value=sum(samples), samples=samples)
     for name, value in _quality(config, predictions).items():
         draft.measures[f"{split}_{name}"] = Measure(value=value)
+    if split == "test":
+        draft.measures |= shift_measures(scenes, predictions, engine.predict)
     name = predictions_file(split)
     predictions.save(folder / name)
     _examples(scenes, predictions).save(folder / EXAMPLES_FILE)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ class Outcomes:
         confidence: float64 `[n]` in [0, 1], probability of the most probable class.
         boxes: float32 `[n, 4]`, true boxes, see `harness.boxes`.
         iou: float64 `[n]`, of true and predicted box.
+        factors: name -> float32 `[n]`, what made each image hard; empty if it is not known.
     """
 
     ids: NDArray[np.int64]
@@ -37,6 +39,7 @@ class Outcomes:
     confidence: NDArray[np.float64]
     boxes: NDArray[np.float32]
     iou: NDArray[np.float64]
+    factors: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, predictions: Predictions) -> Outcomes:

@@ -11,6 +11,7 @@ from harness.record import ModelFacts
 from reports.class_figures import class_plot, reliability_plot
 from reports.compare import Comparison, Table
 from reports.diagram import layers_plot
+from reports.difficulty_figures import difficulty_plot
 from reports.evidence import Evidence
 from reports.expected_best import best_plot
 from reports.illustrate import read_examples
@@ -128,6 +129,8 @@ def _table_pictures(
                plot=_best_of(board, iou_plot(outcomes, name=f"{prefix}iou"))),
         Titled(title="Class by class",
                plot=_best_of(board, class_plot(outcomes, name=f"{prefix}classes"))),
+        Titled(title="Difficulty atlas",
+               plot=_best_of(board, difficulty_plot(outcomes, name=f"{prefix}difficulty"))),
         Titled(title="Reliability",
                plot=_best_of(board, reliability_plot(outcomes, name=f"{prefix}reliability"))),
     )  # fmt: skip

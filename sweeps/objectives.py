@@ -19,6 +19,8 @@ _ONE_PROCESS = "one process does many trials, and only the first of them shows i
 
 _THROUGHPUT = "only `bench throughput` measures it"
 
+_SEALED = "it is measured on the test split, which no search may see"
+
 NO_OBJECTIVES = {
     "compile_s": _ONE_PROCESS,
     "first_batch_s": _ONE_PROCESS,
@@ -34,6 +36,8 @@ NO_OBJECTIVES = {
     "mfu": _THROUGHPUT,
     "jit_off_step_s": "only --jit auto measures it, which a sweep refuses",
     "jit_on_step_s": "only --jit auto measures it, which a sweep refuses",
+    "shift_class_changes": _SEALED,
+    "shift_box_px": _SEALED,
     "scaled_learning_rate": "neither more nor less of it is better",
 }
 """Measures that no search can be after, with the reason."""

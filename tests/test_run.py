@@ -132,7 +132,8 @@ def test_a_finished_record_says_everything(store: Store) -> None:
 def test_measures_are_those_of_the_predictions(store: Store) -> None:
     record = go(store, class_weight=0.5, box_weight=4.0)
     quality = {f"{split}_{name}" for split in ("validation", "test") for name in QUALITY}
-    assert set(record.measures) == quality | TIME_MEASURES | {"mflops", "scaled_learning_rate"}
+    others = {"mflops", "scaled_learning_rate", "shift_class_changes", "shift_box_px"}
+    assert set(record.measures) == quality | TIME_MEASURES | others
     assert record.value("scaled_learning_rate") == CONFIG.learning_rate
     for split in ("validation", "test"):
         predictions = Predictions.load(store.run_dir("r") / f"predictions-{split}.npz")
@@ -766,7 +767,7 @@ def test_without_its_evaluation_the_test_split_is_not_even_read(
     assert sealed.data is not None
     assert (sealed.data.n_test, sealed.data.test_digest) == (None, None)
     assert not any(name.startswith("test_") for name in sealed.measures)
-    assert set(sealed.files) == {"predictions-validation.npz", "examples.npz"}
+    assert set(sealed.files) == {"predictions-validation.npz", "examples.npz", "weights.npz"}
     assert opened.status == "failed"
     assert opened.reason is not None
     assert "t10k-images" in opened.reason
