@@ -105,7 +105,7 @@ def _parsed(values: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(f"status must be finished or failed, got {parsed['status']!r}")
     parsed["config"] = RunConfig.from_json(values["config"])
     if values["data"]:
-        parsed["data"] = DataIdentity(**values["data"])
+        parsed["data"] = DataIdentity.from_json(values["data"])
     if values["machine"]:
         parsed["machine"] = Machine.from_json(values["machine"])
     if values["peak_gflops"]:

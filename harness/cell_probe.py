@@ -119,7 +119,7 @@ def measure(request: Request) -> Cell:
     )  # fmt: skip
     return Cell(
         contender=request.contender,
-        config=replace(config, dataset=data.source),
+        config=replace(config, dataset=data.dataset),
         round=request.round,
         place=request.place,
         started_at=started.isoformat(timespec="milliseconds"),

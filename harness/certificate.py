@@ -206,7 +206,7 @@ def _parsed(values: Mapping[str, Any]) -> dict[str, Any]:
     parsed = {name: value for name, value in values.items() if name != "certified"}
     parsed["machine"] = Machine.from_json(values["machine"])
     parsed["config"] = RunConfig.from_json(values["config"])
-    parsed["data"] = DataIdentity(**values["data"])
+    parsed["data"] = DataIdentity.from_json(values["data"])
     parsed["silenced"] = tuple(values["silenced"])
     parsed["reference"] = _contender(values["reference"])
     parsed["contenders"] = tuple(_contender(each) for each in values["contenders"])

@@ -22,8 +22,9 @@ from harness.cluster_options import check_cluster_options, cluster_options, the_
 from harness.compare_options import compare_options, read_measures
 from harness.config import RunConfig, knobs
 from harness.contender_specs import MOST_STEPS, check_shares, gpus_of_this_machine, parse_specs
+from harness.datasets import DATASETS, FETCHED
 from harness.durations import parse_span
-from harness.errors import BenchError, InterruptedRun, UsageError
+from harness.errors import BenchError, InterruptedRun, UsageError, unknown_name
 from harness.options import (
     DEFAULT_OUT,
     Sectioned,
@@ -532,7 +533,7 @@ def list_strategies() -> None:
 
 @list_group.command(name="datasets")
 def list_datasets() -> None:
-    """List the sources of digits."""
+    """List the sources of images."""
     from harness.datasets import DATASETS
 
     _table(list(DATASETS.items()))
@@ -621,7 +622,7 @@ def certify(**values: Any) -> None:
 
 @bench.group()
 def data() -> None:
-    """Look at the data."""
+    """Look at the data, or download it."""
 
 
 @data.command()
@@ -629,8 +630,8 @@ def data() -> None:
     "--dataset",
     default="auto",
     show_default=True,
-    metavar="[auto|mnist|digits]",
-    help="Where the digits come from.",
+    metavar=f"[{'|'.join(DATASETS)}]",
+    help="Where the small images come from.",
 )
 @click.option(
     "--data-seed",
@@ -665,6 +666,7 @@ def data() -> None:
     "--out", type=click.Path(path_type=Path), default=DEFAULT_OUT, show_default=True,
     envvar="BENCH_OUT", help="Folder for all results.",
 )  # fmt: skip
+@config_options(without=set(knobs()) - {"skip_bad"})
 @data_dir_option
 def preview(**values: Any) -> None:
     """Draw scenes with their true boxes into a picture."""
@@ -676,6 +678,47 @@ def preview(**values: Any) -> None:
     from harness import cmd_data
 
     cmd_data.preview(**values)
+
+
+@data.command()
+@click.argument("name", metavar=f"[{'|'.join(FETCHED)}]")
+@click.option(
+    "--to", type=click.Path(path_type=Path), metavar="DIR",
+    help="Folder below which the set gets one of its own.  [default: bench's cache]",
+)  # fmt: skip
+def fetch(name: str, to: Path | None) -> None:
+    """Download a data set, check its size and checksum, and say where it lies.
+
+    What already lies there is not fetched again.
+    """
+    if name not in FETCHED:
+        raise unknown_name("data set to fetch", name, FETCHED)
+    from harness import cmd_data
+
+    cmd_data.fetch(name, to=to)
+
+
+@data.command()
+@config_options(without=set(knobs()) - {"dataset", "data_seed", "train_examples"})
+@click.option(
+    "--split", "splits", multiple=True, type=click.Choice(["train", "validation", "test"]),
+    default=("train", "validation"), show_default=True,
+    help="What to count; may be repeated. Only test breaks the seal of the test split.",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")
+@data_dir_option
+def stats(**values: Any) -> None:
+    """Count classes, copies, sizes and faults of a data set, and where boxes lie.
+
+    What is bad in a data set of your own is listed, and left out of the counts. The test split
+    stays sealed unless it is named: then its classes and copies are counted, and nothing shown.
+    """
+    config = read_config({**values, "skip_bad": True})
+    from harness import cmd_data
+    from harness.data_stats import SPLITS
+
+    splits = [split for split in SPLITS if split in values["splits"]]
+    cmd_data.stats(config, splits=splits, as_json=values["as_json"], data_dir=values["data_dir"])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -75,7 +75,7 @@ def calibrate(
     with on_stderr() if as_json else contextlib.nullcontext():
         data = load(config, data_dir, say=say)
         check_step(config, data.n_train)
-        config = dataclasses.replace(config, dataset=data.source)
+        config = dataclasses.replace(config, dataset=data.dataset)
         for line in busy_lines():
             say(line)
         takes = span_text(2 * pairs * (_CELL_S + plan.seconds))

@@ -60,7 +60,7 @@ def certify(
     uri = resolve_uri(tracking_uri, store.root)
     store.check_writable()
     data = load(config, data_dir, say=say)
-    config = dataclasses.replace(config, dataset=data.source)
+    config = dataclasses.replace(config, dataset=data.dataset)
     _check_enough(config, data.n_train)
     with opened_tracker(uri, store, experiment) as tracker:
         certificate = _measured(config, specs, steps, gpus, data_dir)

@@ -195,7 +195,7 @@ def _prepared(
 ) -> tuple[_Run, Facts]:
     """Read the data; return the run and what all workers must have in common."""
     data = load(config, data_dir, say=say)
-    config = with_data_defaults(config, data.source, chosen)
+    config = with_data_defaults(config, data, chosen)
     check_step(config, data.n_train)
     identity = data.identity()
     versions = package_versions()

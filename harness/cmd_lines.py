@@ -6,9 +6,9 @@ import dataclasses
 import shlex
 from collections.abc import Sequence
 
-from harness.config import RunConfig, knobs
+from harness.config import RunConfig
 from harness.sweep_options import LOOKAHEAD, OBJECTIVES, PRUNER
-from reports.commands import run_command
+from reports.commands import option_words, run_command
 from sweeps.plan import SweepPlan
 from sweeps.sampler import TrialRow
 from sweeps.search_text import axis_text
@@ -32,13 +32,13 @@ def sweep_command(
     default = dataclasses.replace(RunConfig(), threads=1).to_json()
     for name, value in plan.base.to_json().items():
         always = name in {"epochs", "dataset"}
-        if name in plan.space.names() or knobs()[name].on_off or value is None:
+        if name in plan.space.names() or name == "evaluate_test" or value is None:
             continue
         if name == "backbone" and members:
             continue
         fixed = name in DEFAULT_SPACE.names()
         if always or fixed or value != default[name]:
-            words += [f"--{name.replace('_', '-')}", str(value)]
+            words += option_words(name, value)
     overrides = plan.trial_overrides
     for option, name in (("--trial-epochs", "epochs"), ("--trial-examples", "train_examples")):
         if overrides.get(name) is not None:

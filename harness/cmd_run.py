@@ -21,10 +21,11 @@ from harness.console import (
     say,
     waiting,
 )
-from harness.data import load
-from harness.datasets import EPOCHS
+from harness.data import Data, load
+from harness.datasets import epochs_for
 from harness.errors import BenchError, InterruptedRun, UsageError
 from harness.options import places
+from harness.problems import listed
 from harness.record import EpochPoint, RunRecord
 from harness.run_id import new_run_id
 from harness.schedule import check_warmup
@@ -73,7 +74,8 @@ def run(
     store.check_writable()
     # Read here, to meet damaged files before anything begins; the run reads them again.
     data = load(configs[0], data_dir, say=say)
-    configs = [with_data_defaults(config, data.source, chosen) for config in configs]
+    tell_left_out(data)
+    configs = [with_data_defaults(config, data, chosen) for config in configs]
     check_step(configs[0], data.n_train)
     check_warmup(configs[0])
     replicas = _open_devices(configs, (data.image_px, data.image_px, 1), data.classes)
@@ -249,10 +251,23 @@ def check_step(config: RunConfig, n_train: int) -> None:
         )
 
 
-def with_data_defaults(config: RunConfig, source: str, chosen: Collection[str]) -> RunConfig:
+def with_data_defaults(config: RunConfig, data: Data, chosen: Collection[str]) -> RunConfig:
     """Return the configuration with its data set named and the epochs that suit it."""
-    epochs = config.epochs if "epochs" in chosen else EPOCHS[source]
-    return dataclasses.replace(config, dataset=source, epochs=epochs)
+    epochs = config.epochs if "epochs" in chosen else epochs_for(data.source, data.n_available)
+    return dataclasses.replace(config, dataset=data.dataset, epochs=epochs)
+
+
+def tell_left_out(data: Data) -> None:
+    """Say which images of the training pool were left out, if any."""
+    if data.pool.duplicates:
+        copies = data.pool.duplicates
+        say(f"left out {copies:,} cop{'y' if copies == 1 else 'ies'} of other images")
+    if data.pool.problems:
+        count = len(data.pool.problems)
+        say(
+            f"left out {data.pool.skipped:,} images for {count:,} "
+            f"problem{'' if count == 1 else 's'}:\n{listed(data.pool.problems, most=3)}"
+        )
 
 
 def show(record: RunRecord, store: Store, *, in_full: bool) -> None:

@@ -15,7 +15,7 @@ from harness.cmd_lines import best_command
 from harness.cmd_naming import under_free_name
 from harness.cmd_report import report
 from harness.cmd_results import show_results
-from harness.cmd_run import check_step, opened_tracker, with_data_defaults
+from harness.cmd_run import check_step, opened_tracker, tell_left_out, with_data_defaults
 from harness.cmd_sweep_request import Request, pruner_of, searched_spaces, sized, sweep_plan
 from harness.cmd_sweep_tracker import SweepTracker
 from harness.cmd_workers import check_before_trials, check_sweepable, count_workers, start_pool
@@ -25,7 +25,6 @@ from harness.data import Data, load
 from harness.errors import BenchError, TrackingError, UsageError
 from harness.group_display import GroupDisplay
 from harness.options import check_config, places
-from harness.pools import CLASSES
 from harness.schedule import check_warmup
 from harness.store import Store
 from harness.sweep_display import SweepDisplay
@@ -78,10 +77,11 @@ def sweep(
     if not request.dry_run:
         store.check_writable()
     data = load(configs[0], data_dir, say=say)
+    tell_left_out(data)
     plans = _named(_plans(configs, request, spaces, data, chosen), request, store)
     check_plans(plans, store)
     probes = [plan.trial_task(0, p).config for plan in plans for p in plan.space.probes()]
-    _check_steps(probes, data.n_train)
+    _check_steps(probes, data.n_train, data.classes)
     check_before_trials(probes)
     workers = count_workers(request.workers, plans[0].base, request.lookahead)
     if request.dry_run:
@@ -136,13 +136,13 @@ def _plans(
     chosen: Collection[str],
 ) -> list[SweepPlan]:  # fmt: skip
     """Return the plan of each backbone's sweep on these data."""
-    configs = [with_data_defaults(config, data.source, chosen) for config in configs]
+    configs = [with_data_defaults(config, data, chosen) for config in configs]
     if "threads" not in chosen:
         # Rounding depends on threads: a fixed number keeps the table free of the worker count.
         configs = [dataclasses.replace(config, threads=1) for config in configs]
     digest = data.identity().digest
     return [
-        sweep_plan(config, request, space, data.source, digest)
+        sweep_plan(config, request, space, data.source, digest, examples=data.n_available)
         for config, space in zip(configs, spaces, strict=True)
     ]
 
@@ -172,13 +172,13 @@ def _check_trial(config: RunConfig) -> None:
         )
 
 
-def _check_steps(trials: Collection[RunConfig], n_train: int) -> None:
+def _check_steps(trials: Collection[RunConfig], n_train: int, classes: int) -> None:
     """Raise `UsageError` if trials could not train on what there is: each would fail alone."""
     for trial in trials:
         examples = trial.train_examples or n_train
-        if not CLASSES <= examples <= n_train:
+        if not classes <= examples <= n_train:
             raise UsageError(
-                f"--trial-examples must be {CLASSES} (one per class) to {n_train:,}, "
+                f"--trial-examples must be {classes} (one per class) to {n_train:,}, "
                 f"got {examples}. Leave it out for the default."
             )
         check_step(trial, examples)

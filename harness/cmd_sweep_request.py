@@ -13,7 +13,7 @@ from harness.cmd_naming import default_name
 from harness.code_version import code_version
 from harness.config import RunConfig, knobs
 from harness.console import note
-from harness.datasets import TRIAL_EPOCHS, TRIAL_EXAMPLES
+from harness.datasets import trial_epochs_for, trial_examples_for
 from harness.errors import UsageError
 from harness.sweep_options import OBJECTIVES, PRUNER
 from sweeps.axes import Axis
@@ -137,8 +137,9 @@ def _conditional(axis: Axis, asked: Collection[Axis]) -> Axis:
 
 
 def sweep_plan(
-    config: RunConfig, request: Request, space: SearchSpace, source: str, data_digest: str
-) -> SweepPlan:
+    config: RunConfig, request: Request, space: SearchSpace, source: str, data_digest: str, *,
+    examples: int,
+) -> SweepPlan:  # fmt: skip
     """Return the plan of a sweep.
 
     Args:
@@ -147,8 +148,9 @@ def sweep_plan(
         space: what is searched.
         source: name of the data set.
         data_digest: of its images and labels.
+        examples: how many there are to train on.
     """
-    examples = request.trial_examples or config.train_examples or TRIAL_EXAMPLES[source]
+    fewer = trial_examples_for(source, examples)
     objectives = request.objectives or OBJECTIVES
     plan = SweepPlan(
         name=request.name or "unnamed",
@@ -159,8 +161,8 @@ def sweep_plan(
         data_digest=data_digest,
         code=code_version([space.apply(config, params) for params in space.probes()]),
         trial_overrides={
-            "epochs": request.trial_epochs or TRIAL_EPOCHS[source],
-            "train_examples": examples,
+            "epochs": request.trial_epochs or trial_epochs_for(source, examples),
+            "train_examples": request.trial_examples or config.train_examples or fewer,
         },
         finals=request.final_seeds,
         objectives=objectives,

@@ -133,10 +133,10 @@ def _with_data(contenders: Sequence[Contender], data_dir: Path | None) -> tuple[
     found, known = [], {}
     for each in contenders:
         config = each.config
-        asked = config.dataset, config.data_seed, config.train_examples
+        asked = config.dataset, config.data_seed, config.train_examples, config.skip_bad
         if asked not in known:  # what there is to say of it is said once
             data = load(config, data_dir, say=say)
-            known[asked] = data.source, data.n_train
+            known[asked] = data.dataset, data.n_train
         source, n_train = known[asked]
         check_step(config, n_train)
         config = dataclasses.replace(config, dataset=source)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.config import RunConfig
 from harness.errors import UsageError
-from harness.pools import CLASSES, Source, stratified_order
+from harness.pools import Pool, Source, held_out, stratified_order
 from harness.random_bits import permutation
-from harness.record import DataIdentity
+from harness.record import DataIdentity, Split
 from harness.scenes import CANVAS_PX, Scenes, compose, places
 from harness.sources import Say, resolve
 
@@ -23,8 +24,8 @@ def load(config: RunConfig, data_dir: Path | None, *, say: Say) -> Data:
     """Read and split the training pool that a configuration asks for; the test stays sealed.
 
     Args:
-        config: `dataset`, `data_seed` and `train_examples` matter here.
-        data_dir: folder that the user named for MNIST, or None.
+        config: the fields of its group "Data" matter here.
+        data_dir: folder that the user named for MNIST and its like, or None.
         say: gets one line for the user, see `harness.sources.resolve`.
 
     Raises:
@@ -32,7 +33,7 @@ def load(config: RunConfig, data_dir: Path | None, *, say: Say) -> Data:
         DataError: files are missing, damaged or unreadable.
         StoreError: a download cannot be kept.
     """
-    source = resolve(config.dataset, data_dir, say=say)
+    source = resolve(config.dataset, data_dir, say=say, skip_bad=config.skip_bad)
     return Data(source, data_seed=config.data_seed, train_examples=config.train_examples)
 
 
@@ -44,14 +45,18 @@ class Data:
     subset of 1,000 is contained in that of 2,000, and validation is the same for both.
 
     Args:
-        source: where the digits come from.
+        source: where the small images come from.
         data_seed: seed of the split and of the places on the canvas.
         train_examples: size of the subset to train on; None for all.
 
     Attributes:
-        source: "mnist" or "digits"; never "auto".
+        source: such as "mnist" or "folder"; never "auto", never a path.
+        dataset: what `--dataset` names this source by from any folder.
         image_px: side of a scene in pixels.
         classes: number of classes.
+        class_names: one for each of them; empty if they are just numbers.
+        n_available: how many examples there are to train on, subset or not.
+        pool: the training pool, from which training and validation come.
         n_train, n_validation: number of examples; training ids are `0..n_train-1`.
         test_opened: whether `open_test` was called.
 
@@ -61,24 +66,28 @@ class Data:
     """
 
     image_px = CANVAS_PX
-    classes = CLASSES
 
     def __init__(
         self, source: Source, *, data_seed: int = 0, train_examples: int | None = None
     ) -> None:
         self.source = source.name
         self.data_seed = data_seed
-        self.n_validation = source.n_validation
+        self.dataset = source.dataset or source.name
         self._source = source
-        self._pool = source.read_train()
+        self.pool = self._pool = source.read_train()
+        self.classes, self.class_names = self.pool.classes, self.pool.class_names
         order = stratified_order(self._pool.labels, "split", data_seed)
-        self._validation_rows = order[: self.n_validation]
-        train_rows = order[self.n_validation :]
-        self.n_train = _subset_size(train_examples, len(train_rows), source.name)
+        validates = _validates(source, self._pool.labels, order)
+        self._validation_rows, train_rows = order[validates], order[~validates]
+        self.n_validation, self.n_available = len(self._validation_rows), len(train_rows)
+        self.n_train = _subset_size(
+            train_examples, self.n_available, source.name, least=self.classes
+        )
         self._train_rows = train_rows[: self.n_train]
         self._digest = self._pool.digest()
         self._n_test: int | None = None
         self._test_digest: str | None = None
+        self._test_skipped = 0
         self._epoch_corners = (FIXED_EPOCH, self._places("train", FIXED_EPOCH, self.n_train))
 
     @property
@@ -98,6 +107,9 @@ class Data:
             n_validation=self.n_validation,
             n_test=self._n_test,
             test_digest=self._test_digest,
+            class_names=self.class_names,
+            skipped=self.pool.skipped + self._test_skipped,
+            duplicates=self.pool.duplicates,
         )
 
     def train_order(self, epoch: int, seed: int) -> NDArray[np.int64]:
@@ -127,22 +139,50 @@ class Data:
         Raises:
             DataError: the test pool cannot be read.
         """
+        pool = self._read_test()
+        ids = np.arange(len(pool.labels), dtype=np.int64)
+        corners = self._places("test", FIXED_EPOCH, len(ids))
+        return compose(ids, pool.images, pool.labels, corners)
+
+    def patches(self, split: Split | Literal["train"]) -> Pool:
+        """Return the small images of a split without their places; of "test" breaks the seal.
+
+        Raises:
+            DataError: the test pool cannot be read.
+        """
+        match split:
+            case "train":
+                return self.pool.taken(self._train_rows)
+            case "validation":
+                return self.pool.taken(self._validation_rows)
+            case "test":
+                return self._read_test()
+
+    def _read_test(self) -> Pool:
         pool = self._source.read_test()
         self._n_test, self._test_digest = len(pool.labels), pool.digest()
-        ids = np.arange(self._n_test, dtype=np.int64)
-        corners = self._places("test", FIXED_EPOCH, self._n_test)
-        return compose(ids, pool.images, pool.labels, corners)
+        self._test_skipped = pool.skipped
+        return pool
 
     def _places(self, split: str, epoch: int, n: int) -> NDArray[np.int64]:
         return places(n, data_seed=self.data_seed, split=split, epoch=epoch)
 
 
-def _subset_size(asked: int | None, available: int, source: str) -> int:
+def _validates(
+    source: Source, labels: NDArray[np.int64], order: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Return which places of the order validate; bool `[n]`."""
+    if source.n_validation is None:
+        return held_out(labels, order)
+    return np.arange(len(order)) < source.n_validation
+
+
+def _subset_size(asked: int | None, available: int, source: str, *, least: int) -> int:
     if asked is None:
         return available
-    if not CLASSES <= asked <= available:
+    if not least <= asked <= available:
         raise UsageError(
-            f"`train_examples` must be {CLASSES} (one per class) to {available:,} on {source}, "
+            f"`train_examples` must be {least} (one per class) to {available:,} on {source}, "
             f"got {asked:,}. Leave it out to train on all of them."
         )
     return asked

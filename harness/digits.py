@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.small_images import weights
 from harness.pools import Pool, Source, checked_pool, stratified_order
 from harness.scenes import DIGIT_PX
 
@@ -55,9 +56,8 @@ def _bundled() -> tuple[NDArray[np.generic], NDArray[np.generic]]:
 def enlarged(small: NDArray[np.generic]) -> NDArray[np.uint8]:
     """Scale digits from 8x8 to 28x28 pixels and from 0..16 to 0..255, in whole numbers.
 
-    Bilinear, with pixel centres at half-integers and the edge repeated, as image libraries do:
-    pixel `j` of 28 lies at `(j + 1/2) 8/28 - 1/2 = (4 j - 5) / 14` of 8. Weights in 14ths make
-    every step exact, so the bytes are the same everywhere.
+    Bilinear, see `harness.letterbox.weights`; every step is exact, so the bytes are the same
+    everywhere.
 
     Args:
         small: `[n, 8, 8]`, whole numbers 0..16 of any type.
@@ -65,18 +65,7 @@ def enlarged(small: NDArray[np.generic]) -> NDArray[np.uint8]:
     Returns:
         uint8 `[n, 28, 28]`, rounded to nearest, halves upwards.
     """
-    weights = _weights()
-    sums = weights @ small.astype(np.int64) @ weights.T  # 14 * 14 * value
-    whole = 14 * 14 * SMALL_MAX
+    given = weights(SMALL_PX, DIGIT_PX)
+    sums = given @ small.astype(np.int64) @ given.T
+    whole = int(given[0].sum()) ** 2 * SMALL_MAX
     return ((2 * 255 * sums + whole) // (2 * whole)).astype(np.uint8)
-
-
-def _weights() -> NDArray[np.int64]:
-    """Return int64 `[28, 8]`: how many 14ths each small pixel gives to each large one."""
-    at = np.clip(4 * np.arange(DIGIT_PX) - 5, 0, 14 * (SMALL_PX - 1))
-    below, part = np.divmod(at, 14)
-    weights = np.zeros((DIGIT_PX, SMALL_PX), np.int64)
-    rows = np.arange(DIGIT_PX)
-    weights[rows, below] += 14 - part
-    weights[rows, np.minimum(below + 1, SMALL_PX - 1)] += part
-    return weights

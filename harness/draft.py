@@ -69,7 +69,7 @@ class Draft:
     @property
     def named_config(self) -> RunConfig:
         """Return the configuration with the data set that "auto" chose."""
-        return replace(self.config, dataset=self.data.source) if self.data else self.config
+        return replace(self.config, dataset=self.data.dataset) if self.data else self.config
 
     @property
     def stopped_at_target(self) -> bool:

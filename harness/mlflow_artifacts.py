@@ -29,7 +29,7 @@ def dataset_inputs(data: DataIdentity) -> list[DatasetInput]:
 
     MLflow's own digest reads the first 10,000 numbers only, so it is not used.
     """
-    sizes = {
+    sizes: dict[str, int | list[str]] = {
         "num_rows": data.n_train + data.n_validation,
         "n_train": data.n_train,
         "n_validation": data.n_validation,
@@ -37,6 +37,8 @@ def dataset_inputs(data: DataIdentity) -> list[DatasetInput]:
         "image_px": data.image_px,
         "classes": data.classes,
     }
+    if data.class_names:
+        sizes["class_names"] = list(data.class_names)
     inputs = [_input(data.source, data.digest, sizes, "training")]
     if data.test_digest is not None:
         test = {"num_rows": data.n_test, "image_px": data.image_px, "classes": data.classes}
@@ -44,9 +46,7 @@ def dataset_inputs(data: DataIdentity) -> list[DatasetInput]:
     return inputs
 
 
-def _input(
-    name: str, digest: str, profile: Mapping[str, int | None], context: str
-) -> DatasetInput:
+def _input(name: str, digest: str, profile: Mapping[str, object], context: str) -> DatasetInput:
     dataset = Dataset(
         name=name,
         digest=digest[:_DIGEST_CHARS],

@@ -97,7 +97,7 @@ def _parsed(arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
             "images": tuple(values["images"]),
             "train_s": tuple(values["train_s"]),
             "silenced": tuple(values["silenced"]),
-            "data": DataIdentity(**values["data"]),
+            "data": DataIdentity.from_json(values["data"]),
             "machine": Machine.from_json(values["machine"]),
         }
     )

@@ -13,7 +13,7 @@ from click.core import ParameterSource
 from architectures import registry
 from architectures.builtin import HEADS
 from harness.config import Knob, RunConfig, knobs
-from harness.datasets import DATASETS, EPOCHS, check_dataset
+from harness.datasets import DATASETS, EPOCHS, check_dataset, defaults_text
 from harness.devices import (
     STRATEGIES,
     check_devices,
@@ -203,10 +203,10 @@ def out_option(command: Command) -> Command:
 
 
 def data_dir_option(command: Command) -> Command:
-    """Add the option that names the folder of MNIST's files."""
+    """Add the option that names the folder of the files of MNIST and its like."""
     return click.option(
         "--data-dir", type=click.Path(path_type=Path), envvar="BENCH_DATA_DIR", show_envvar=True,
-        help="Folder with MNIST's four IDX files or mnist.npz.",
+        help="Folder with the four IDX files of mnist, fashion-mnist or kmnist, or mnist.npz.",
     )(command)  # fmt: skip
 
 
@@ -262,7 +262,7 @@ def _option(name: str, knob: Knob) -> Callable[[Command], Command]:
             metavar=_metavar(name, knob), help=knob.help,
         )  # fmt: skip
     if name == "epochs":
-        text = ", ".join(f"{epochs} on {source}" for source, epochs in EPOCHS.items())
+        text = defaults_text(EPOCHS, "10 to 60")
         return click.option(
             flag, name, type=int, default=None, metavar="N",
             help=f"{knob.help}  [default: {text}]",

@@ -87,6 +87,11 @@ class DataIdentity:
 
     `digest` covers the training pool (train and validation); `test_digest` the test images and
     labels, None as long as the test split stayed sealed.
+
+    Attributes:
+        class_names: one for each class; empty if they are just numbers, and in older records.
+        skipped: images left out because something was wrong with them, as the user asked.
+        duplicates: copies of other training images left out.
     """
 
     source: str
@@ -99,6 +104,14 @@ class DataIdentity:
     n_test: int | None = None
     test_digest: str | None = None
     channels: int = 1
+    class_names: tuple[str, ...] = ()
+    skipped: int = 0
+    duplicates: int = 0
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> DataIdentity:
+        """Build it from plain values; what an older record lacks gets its default."""
+        return cls(**{**values, "class_names": tuple(map(str, values.get("class_names", ())))})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -304,7 +317,7 @@ def _parsed(values: Mapping[str, Any]) -> dict[str, Any]:
             )
     parsed["config"] = RunConfig.from_json(values["config"])
     if values.get("data"):
-        parsed["data"] = DataIdentity(**values["data"])
+        parsed["data"] = DataIdentity.from_json(values["data"])
     if values.get("machine"):
         parsed["machine"] = Machine.from_json(values["machine"])
     if values.get("model"):

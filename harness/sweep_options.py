@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from harness.datasets import TRIAL_EPOCHS, TRIAL_EXAMPLES
+from harness.datasets import TRIAL_EPOCHS, TRIAL_EXAMPLES, defaults_text
 from harness.durations import parse_span
 from harness.errors import UsageError, unknown_name
 
@@ -81,10 +81,8 @@ def _seconds(_context: click.Context, option: click.Parameter, text: str | None)
 
 
 def _options() -> list[Callable[[Command], Command]]:
-    epochs, examples = (
-        ", ".join(f"{'all' if value is None else value} on {source}" for source, value in of)
-        for of in (TRIAL_EPOCHS.items(), TRIAL_EXAMPLES.items())
-    )
+    epochs = defaults_text(TRIAL_EPOCHS, "8 to 18")
+    examples = defaults_text(TRIAL_EXAMPLES, "at most 6000")
     return [
         click.option(
             "--trials", type=int, default=50, show_default=True, metavar="N",

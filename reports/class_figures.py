@@ -16,6 +16,7 @@ from reports.style import (
     PALETTE,
     Omitted,
     Plot,
+    drawn_name,
     legend_columns,
     new_figure,
 )
@@ -31,8 +32,13 @@ Groups = Sequence[tuple[str, Sequence[Outcomes]]]
 """Name and outcomes of each contender's runs; seeds are pooled."""
 
 
-def class_table(groups: Groups) -> pd.DataFrame:
-    """Return one row for each contender and true class: images, accuracy and mean IoU."""
+def class_table(groups: Groups, class_names: Sequence[str] = ()) -> pd.DataFrame:
+    """Return one row for each contender and true class: images, accuracy and mean IoU.
+
+    Args:
+        groups: the contenders.
+        class_names: one for each class; with them there is a column of names too.
+    """
     rows = []
     for name, runs in groups:
         labels = np.concatenate([run.labels for run in runs])
@@ -45,19 +51,23 @@ def class_table(groups: Groups) -> pd.DataFrame:
             means = [float(values[measure][mine].mean()) for measure, _ in _PANELS]
             rows.append((name, int(label), int(mine.sum()), *means))
     columns = ["contender", "class", "images", *(measure for measure, _ in _PANELS)]
-    return pd.DataFrame(rows, columns=columns)
+    table = pd.DataFrame(rows, columns=columns)
+    if class_names:
+        table.insert(2, "name", [class_names[k] for k in table["class"]])
+    return table
 
 
-def class_plot(groups: Groups, *, name: str) -> Plot | Omitted:
+def class_plot(groups: Groups, *, name: str, class_names: Sequence[str] = ()) -> Plot | Omitted:
     """Return accuracy and mean IoU of each class."""
     known = [(who, runs) for who, runs in groups if runs]
     if not known:
         return Omitted(name=name, reason="no run has usable test predictions")
-    table = class_table(known)
+    table = class_table(known, class_names)
+    called = "name" if class_names else "class"
     worst = table.loc[table["accuracy"].idxmin()]
     return Plot(
         name=name,
-        alt=f"Accuracy and mean IoU of each class; lowest accuracy: class {worst['class']} of "
+        alt=f"Accuracy and mean IoU of each class; lowest accuracy: class {worst[called]} of "
         f"{worst['contender']}",
         caption="Accuracy and mean IoU on test by true class (seeds pooled).",
         table=table,
@@ -77,7 +87,11 @@ def draw_classes(table: pd.DataFrame) -> Figure:
                       color=PALETTE[place], label=who)  # fmt: skip
         axes.set(title=title, xlabel="true class")
         classes = sorted(set(table["class"]))
-        if len(classes) <= _MOST_TICKS:
+        if len(classes) <= _MOST_TICKS and "name" in table:
+            named = table.drop_duplicates("class").set_index("class")["name"]
+            words = [drawn_name(str(named[k])) for k in classes]
+            axes.set_xticks(classes, words, rotation=45, ha="right", rotation_mode="anchor")
+        elif len(classes) <= _MOST_TICKS:
             axes.set_xticks(classes)
         else:
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))

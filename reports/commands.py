@@ -18,7 +18,7 @@ def run_command(config: RunConfig) -> str:
     for name, value in config.to_json().items():
         # What these default to depends on the data set and on who runs it.
         if (value != default[name] or name in _ALWAYS) and value is not None:
-            words += _option(name, value)
+            words += option_words(name, value)
     return shlex.join(words)
 
 
@@ -39,7 +39,8 @@ def repeat_command(record: RunRecord) -> str:
     return f"{line} --stop-at-target" if record.stopped_at_target else line
 
 
-def _option(name: str, value: str | float) -> list[str]:
+def option_words(name: str, value: str | float) -> list[str]:
+    """Return the words of a command line that set a field to a value."""
     on_off = knobs()[name].on_off
     if on_off is not None:
         on, off = on_off.split("/")

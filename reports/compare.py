@@ -21,7 +21,7 @@ from reports.verdicts import Verdict, judge, rank_ranges
 
 DATA_FIELDS = (
     "source", "content of the training pool", "content of the test split",
-    "number of test images", "data seed", "image size", "number of classes",
+    "number of test images", "data seed", "image size", "number of classes", "names of classes",
 )  # fmt: skip
 """Names of what `data_values` returns, in its order."""
 
@@ -156,7 +156,7 @@ def data_values(data: DataIdentity) -> tuple[object, ...]:
     The size of the training set is left out: it is a choice of the contender.
     """
     return (data.source, data.digest, data.test_digest, data.n_test, data.data_seed,
-            data.image_px, data.classes)  # fmt: skip
+            data.image_px, data.classes, data.class_names)  # fmt: skip
 
 
 def data_key(record: RunRecord) -> tuple[object, ...]:
@@ -165,8 +165,14 @@ def data_key(record: RunRecord) -> tuple[object, ...]:
 
 
 def contender_key(record: RunRecord) -> str:
-    """Return the identity of a run's configuration apart from its seed."""
-    return dataclasses.replace(record.config, seed=0).digest()
+    """Return the identity of a run's configuration apart from its seed.
+
+    Where its data lay is left out: what was read there decides, see `data_values`.
+    """
+    config = dataclasses.replace(record.config, seed=0, skip_bad=False)
+    if record.data is not None:
+        config = dataclasses.replace(config, dataset=record.data.source)
+    return config.digest()
 
 
 def _check(items: Sequence[Evidence]) -> None:

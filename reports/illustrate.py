@@ -61,7 +61,8 @@ def _boxes(record: RunRecord, folder: Path) -> Plot | Omitted:
     examples = read_examples(folder)
     if isinstance(examples, str):
         return Omitted(name="boxes", reason=f"run {record.run_id}: {examples}")
-    return boxes_plot(examples, name="boxes", what=f"run {record.run_id}")
+    names = () if record.data is None else record.data.class_names
+    return boxes_plot(examples, name="boxes", what=f"run {record.run_id}", class_names=names)
 
 
 def read_examples(folder: Path) -> Examples | str:

@@ -22,7 +22,7 @@ from reports.scene_figures import boxes_plot, right_wrong_plot, scenes_plot, wor
 from reports.searches import Search
 from reports.style import PALETTE, Omitted, Plot
 from reports.sweep_figures import fields_plot, front_plot, importance_plot, trials_plot
-from reports.verdict_figures import confusion_plot, iou_plot, score_plot
+from reports.verdict_figures import class_names_of, confusion_plot, iou_plot, score_plot
 
 AnyPlot = Plot | Omitted
 
@@ -128,7 +128,8 @@ def _table_pictures(
         Titled(title="IoU distribution",
                plot=_best_of(board, iou_plot(outcomes, name=f"{prefix}iou"))),
         Titled(title="Class by class",
-               plot=_best_of(board, class_plot(outcomes, name=f"{prefix}classes"))),
+               plot=_best_of(board, class_plot(
+                   outcomes, name=f"{prefix}classes", class_names=board.data.class_names))),
         Titled(title="Difficulty atlas",
                plot=_best_of(board, difficulty_plot(outcomes, name=f"{prefix}difficulty"))),
         Titled(title="Reliability",
@@ -154,9 +155,10 @@ def _scene_pictures(runs: Sequence[Evidence], *, who: str, prefix: str) -> tuple
         examples = read_examples(item.folder)
         if not isinstance(examples, str):
             what = f"{who}, run {item.record.run_id}"
+            known = class_names_of(item)
             makers = (scenes_plot, boxes_plot, right_wrong_plot, worst_plot)
             return tuple(
-                Titled(title=title, plot=make(examples, name=name, what=what))
+                Titled(title=title, plot=make(examples, name=name, what=what, class_names=known))
                 for title, name, make in zip(titles, names, makers, strict=True)
             )
     why = read_examples(runs[0].folder) if runs else "there is no run"

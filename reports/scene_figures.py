@@ -1,4 +1,4 @@
-"""Scenes: what the network saw, where the digit is, and where it said the digit is."""
+"""Scenes: what the network saw, where the image is, and where it said that it is."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from reports.style import (
     WIDTH_IN,
     Omitted,
     Plot,
+    drawn_name,
     new_figure,
 )
 from reports.wording import code
@@ -31,11 +32,19 @@ _COLUMNS = 6
 _SIDES = ("x_min", "y_min", "x_max", "y_max")
 
 
-def scene_table(examples: Examples) -> pd.DataFrame:
-    """Return one row for each scene: id, classes, boxes, IoU, and whether the class is right."""
+def scene_table(examples: Examples, class_names: Sequence[str] = ()) -> pd.DataFrame:
+    """Return one row for each scene: id, classes, boxes, IoU, and whether the class is right.
+
+    Args:
+        examples: the scenes.
+        class_names: one for each class; with them there are columns of names too.
+    """
     table = pd.DataFrame(
         {"id": examples.ids, "label": examples.labels, "predicted": examples.predicted_labels}
     )
+    if class_names:
+        for named in ("label", "predicted"):
+            table[f"{named}_name"] = [class_names[k] for k in table[named]]
     for column, side in enumerate(_SIDES):
         table[f"true_{side}"] = examples.boxes[:, column].astype(np.float64)
     for column, side in enumerate(_SIDES):
@@ -45,27 +54,32 @@ def scene_table(examples: Examples) -> pd.DataFrame:
     return table
 
 
-def scenes_plot(examples: Examples, *, name: str, what: str) -> Plot:
+def scenes_plot(
+    examples: Examples, *, name: str, what: str, class_names: Sequence[str] = ()
+) -> Plot:
     """Return the picture of scenes with their true boxes only.
 
     Args:
         examples: at least one scene.
         name: file name without ending.
         what: whose scenes, for the caption.
+        class_names: one for each class; empty if they are just numbers.
     """
-    table = scene_table(examples).sort_values("id").head(MOST_SCENES)
+    table = scene_table(examples, class_names).sort_values("id").head(MOST_SCENES)
     return Plot(
         name=name,
-        alt=f"{len(table)} scenes: a digit somewhere on a black canvas, its true box around it",
+        alt=f"{len(table)} scenes: a small image on a black canvas, its true box around it",
         caption=f"Example scenes with their true boxes ({code(what)}).",
         table=table,
         draw=_drawer(examples, predicted=False),
     )
 
 
-def boxes_plot(examples: Examples, *, name: str, what: str) -> Plot:
+def boxes_plot(
+    examples: Examples, *, name: str, what: str, class_names: Sequence[str] = ()
+) -> Plot:
     """Return the picture of scenes with both boxes, each class marked right or wrong."""
-    table = scene_table(examples).sort_values("id").head(MOST_SCENES)
+    table = scene_table(examples, class_names).sort_values("id").head(MOST_SCENES)
     return Plot(
         name=name,
         alt=f"{len(table)} scenes with true and predicted boxes; the class was right in "
@@ -77,9 +91,11 @@ def boxes_plot(examples: Examples, *, name: str, what: str) -> Plot:
     )
 
 
-def right_wrong_plot(examples: Examples, *, name: str, what: str) -> Plot | Omitted:
+def right_wrong_plot(
+    examples: Examples, *, name: str, what: str, class_names: Sequence[str] = ()
+) -> Plot | Omitted:
     """Return the picture of rightly classified scenes above wrongly classified ones."""
-    table = scene_table(examples)
+    table = scene_table(examples, class_names)
     right, wrong = table[table["right"]], table[~table["right"]]
     if wrong.empty:
         return Omitted(
@@ -98,9 +114,11 @@ def right_wrong_plot(examples: Examples, *, name: str, what: str) -> Plot | Omit
     )
 
 
-def worst_plot(examples: Examples, *, name: str, what: str) -> Plot | Omitted:
+def worst_plot(
+    examples: Examples, *, name: str, what: str, class_names: Sequence[str] = ()
+) -> Plot | Omitted:
     """Return the scenes of the worst predictions: wrong classes first, then the least IoU."""
-    table = scene_table(examples)
+    table = scene_table(examples, class_names)
     if len(table) <= MOST_SCENES:
         reason = f"only {len(table)} scenes were kept ({what}): they are all above"
         return Omitted(name=name, reason=reason)
@@ -138,7 +156,8 @@ def draw_scenes(table: pd.DataFrame, images: Sequence[np.ndarray], *, predicted:
     by_outcome = predicted and bool(turn.max() == 1) and len(table) <= 2 * _COLUMNS
     grouped = by_outcome and all(int((turn == t).sum()) <= _COLUMNS for t in (0, 1))
     rows = 2 if grouped else rows
-    figure = new_figure(rows * WIDTH_IN / _COLUMNS * 1.17 + 0.4)
+    named = 0.3 * rows if "label_name" in table and predicted else 0.0  # names take lines
+    figure = new_figure(rows * WIDTH_IN / _COLUMNS * 1.17 + 0.4 + named)
     grid = figure.subplots(rows, _COLUMNS, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
@@ -162,19 +181,28 @@ def _draw_scene(axes: Axes, scene: pd.Series, image: np.ndarray, *, predicted: b
     axes.set_yticks([])
     axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     _draw_box(axes, [scene[f"true_{s}"] for s in _SIDES], width, height, TRUE_BOX, "-")
-    title, colour = f"{scene['label']}", "black"
+    true, said = _title_names(scene)
+    title, colour = true, "black"
     if predicted:
         _draw_box(axes, [scene[f"predicted_{s}"] for s in _SIDES], width, height,
                   PREDICTED_BOX, "--")  # fmt: skip
         right = bool(scene["right"])
         colour = BLUE if right else VERMILION
-        said = f"✓ {scene['label']}" if right else f"✗ {scene['label']} as {scene['predicted']}"
-        title = f"{said}, IoU {scene['iou']:.2f}"
+        numbers = "label_name" not in scene
+        judged = f"✓ {true}" if right else f"✗ {true}{' ' if numbers else chr(10)}as {said}"
+        title = f"{judged}{', ' if numbers else chr(10)}IoU {scene['iou']:.2f}"
     for spine in axes.spines.values():
         spine.set_visible(True)
         spine.set_color(colour if predicted else GREY)
         spine.set_linewidth(1.6 if predicted else 0.8)
     axes.set_title(title, fontsize=8.5, color=colour, loc="center", fontweight="normal")
+
+
+def _title_names(scene: pd.Series) -> tuple[str, str]:
+    """Return what a title calls the true and the predicted class; long names cut."""
+    if "label_name" not in scene:
+        return f"{scene['label']}", f"{scene['predicted']}"
+    return drawn_name(scene["label_name"]), drawn_name(scene["predicted_name"])
 
 
 def _draw_box(

@@ -108,6 +108,12 @@ def applied() -> Iterator[None]:
         yield
 
 
+def drawn_name(name: str, most: int = 16) -> str:
+    """Return the name of a class as matplotlib shall write it: cut if long, `$` as it is."""
+    cut = name if len(name) <= most else f"{name[: most - 1]}…"
+    return cut.replace("$", r"\$")
+
+
 def legend_columns(labels: Sequence[str]) -> int:
     """Return how many columns a legend below the figure may have without leaving it."""
     return max(1, min(len(labels), _LEGEND_CHARACTERS // (max(map(len, labels)) + 8)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,13 +12,15 @@ from matplotlib.figure import Figure
 
 from reports.contenders import RANKED_BY, Contender
 from reports.evidence import Evidence, Outcomes
-from reports.style import GREY, PALETTE, Omitted, Plot, legend_columns, new_figure
+from reports.style import GREY, PALETTE, Omitted, Plot, drawn_name, legend_columns, new_figure
 from reports.wording import code
 
 IOU_BINS = 40
 """Bins of 0.025, so that the thresholds 0.5, 0.6 and 0.75 are edges of bins."""
 
 THRESHOLDS = (0.5, 0.6, 0.75)
+_MOST_WRITTEN = 16  # classes whose per cent fit into the squares of the matrix
+_MOST_NAMED = 40  # classes whose names, or numbers, fit beside it
 _LONG_NAME = 46  # characters before a name is broken into lines
 
 
@@ -142,17 +145,28 @@ def confusion_table(evidence: Sequence[Evidence]) -> pd.DataFrame:
         evidence: runs of one contender; seeds are pooled.
     """
     outcomes = [item.outcomes for item in evidence if item.outcomes is not None]
-    classes = max(int(max(o.labels.max(), o.predicted.max())) for o in outcomes) + 1
+    names = class_names_of(evidence[0])
+    seen = max(int(max(o.labels.max(), o.predicted.max())) for o in outcomes) + 1
+    classes = max(seen, len(names))
     counts = np.zeros((classes, classes), np.int64)
     for one in outcomes:
         np.add.at(counts, (one.labels, one.predicted), 1)
     true, predicted = np.indices(counts.shape)
     total = counts.sum(axis=1, keepdims=True)
     share = np.divide(counts, total, out=np.zeros(counts.shape), where=total > 0)
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {"true": true.ravel(), "predicted": predicted.ravel(), "images": counts.ravel(),
          "share": share.ravel()}
     )  # fmt: skip
+    if names:
+        for column in ("true", "predicted"):
+            table[f"{column}_name"] = [names[k] for k in table[column]]
+    return table
+
+
+def class_names_of(item: Evidence) -> tuple[str, ...]:
+    """Return the names of the classes that a run saw; empty if they are just numbers."""
+    return () if item.record.data is None else item.record.data.class_names
 
 
 def confusion_plot(evidence: Sequence[Evidence], *, who: str, name: str) -> Plot | Omitted:
@@ -176,14 +190,15 @@ def draw_confusion(table: pd.DataFrame) -> Figure:
     percent = table.pivot_table(index="true", columns="predicted", values="share") * 100
     diagonal = np.eye(len(percent), dtype=bool)
     mistakes = percent.mask(diagonal)
-    labels = percent.map(lambda p: f"{p:.1f}" if p > 0 else "")
-    figure = new_figure(4.9, width_in=6.6)
+    written = len(percent) <= _MOST_WRITTEN
+    labels = percent.map(lambda p: f"{p:.1f}" if p > 0 and written else "")
+    figure = new_figure(max(4.9, min(7.6, 0.42 * len(percent) + 0.7)), width_in=6.6)
     axes = figure.subplots()
     top = max(1.0, float(np.nanmax(mistakes.to_numpy(float))))
     sns.heatmap(
         mistakes, annot=labels.to_numpy(), fmt="", cmap="Oranges", vmin=0, vmax=top, square=True,
         linewidths=0.6, linecolor="#E4E4E4", ax=axes, annot_kws={"fontsize": 8.5},
-        cbar_kws={"label": "mistakes (% of true class)"},
+        cbar_kws={"label": "mistakes (% of true class)"}, **_class_ticks(table, len(percent)),
     )  # fmt: skip
     for place in range(len(percent)):  # seaborn writes nothing into masked cells
         axes.text(place + 0.5, place + 0.5, labels.iloc[place, place], ha="center", va="center",
@@ -192,6 +207,15 @@ def draw_confusion(table: pd.DataFrame) -> Figure:
     axes.set(xlabel="predicted class", ylabel="true class")
     axes.tick_params(axis="y", rotation=0)
     return figure
+
+
+def _class_ticks(table: pd.DataFrame, classes: int) -> dict[str, Any]:
+    """Return what seaborn writes beside rows and columns: names, or every few numbers."""
+    if "true_name" not in table or classes > _MOST_NAMED:
+        step = -(-classes // _MOST_NAMED)
+        return {"xticklabels": step, "yticklabels": step}
+    names = [drawn_name(str(name)) for name in table.drop_duplicates("true")["true_name"]]
+    return {"xticklabels": names, "yticklabels": names}
 
 
 def _broken(name: str) -> str:

@@ -25,6 +25,7 @@ NOT_SEARCHED = {
     "seed": "the luckiest seed is no better configuration",
     "data_seed": "trials that look at different validation scenes cannot be ranked",
     "dataset": "trials that look at different images cannot be ranked",
+    "skip_bad": "trials that look at different images cannot be ranked",
     "train_examples": "the most would win; --trial-examples sets one number for all trials",
     "epochs": "the most would win; --trial-epochs sets one number for all trials",
     "evaluate_test": "trials never open the test split",

@@ -112,7 +112,7 @@ def test_the_line_of_a_sweep_gives_its_plan_back(plan: SweepPlan) -> None:
     request = Request.of(values)
     (space,) = searched_spaces([config], request.search, chosen)
     config = dataclasses.replace(config, threads=1)
-    again = sweep_plan(config, request, space, "digits", "00")
+    again = sweep_plan(config, request, space, "digits", "00", examples=1197)
     assert again == plan
     assert request.trials == 12
 
@@ -131,7 +131,9 @@ def test_the_line_of_a_group_gives_its_plans_back() -> None:
     request = Request.of(values)
     spaces = searched_spaces(configs, request.search, given(context))
     again = [
-        sweep_plan(dataclasses.replace(config, threads=1), request, space, "digits", "00")
+        sweep_plan(
+            dataclasses.replace(config, threads=1), request, space, "digits", "00", examples=1197
+        )
         for config, space in zip(configs, spaces, strict=True)
     ]
     assert named_members(again, request.name) == plans
@@ -205,7 +207,7 @@ def test_a_sweep_over_backbones_is_not_named_after_one() -> None:
         sampler="tpe", pruner="none", lookahead=4, workers=None, report=False,
     )  # fmt: skip
     space = space_of(("backbone=readme-cnn,notebook-cnn",), ())
-    plan = sweep_plan(PLAIN.base, request, space, "digits", "00")
+    plan = sweep_plan(PLAIN.base, request, space, "digits", "00", examples=1197)
     assert plan.name.startswith("backbones-digits-")
 
 

@@ -32,7 +32,9 @@ def planned(line):
     request = Request.of(values)
     (config,) = (dataclasses.replace(each, threads=1) for each in read_configs(values))
     (space,) = searched_spaces([config], request.search, chosen)
-    return sweep_plan(config, request, space, "digits", Data(source()).identity().digest)
+    return sweep_plan(
+        config, request, space, "digits", Data(source()).identity().digest, examples=1197
+    )
 
 
 def begun(store, line, **changes):

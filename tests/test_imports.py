@@ -134,7 +134,11 @@ def test_everything_imported_is_a_declared_dependency() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     lines = project["dependencies"] + project["optional-dependencies"]["samplers"]
     declared = {re.split(r"[\[<>=!~; ]", line)[0] for line in lines}
-    packages = {"sklearn": "scikit-learn", "markdown_it": "markdown-it-py", "PIL": "pillow"}
+    packages = {
+        "sklearn": "scikit-learn",
+        "markdown_it": "markdown-it-py",
+        "PIL": "pillow",
+    }
     for name, tree in MODULES.items():
         outside = {room(module) for module in imported(tree)} - set(ROOMS)
         outside -= set(sys.stdlib_module_names)

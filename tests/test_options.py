@@ -55,7 +55,8 @@ def test_each_field_has_one_option_with_its_help() -> None:
         option = by_name[name]
         assert isinstance(option, click.Option)
         assert knob.help in (option.help or "")
-        expected = "--test" if knob.on_off else f"--{name.replace('_', '-')}"
+        word = knob.on_off.split("/")[0] if knob.on_off else name.replace("_", "-")
+        expected = f"--{word}"
         assert option.opts == [expected]
     fields = [param.name for param in command.params if param.name in knobs()]
     assert fields == list(knobs()), "help shows them in the order of declaration"

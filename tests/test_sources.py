@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 from test_download import QUICK, STUBBORN, forbidden, good, reply, serving, silent, unavailable
 
+from harness.class_sets import MNIST, SETS
 from harness.download import FetchError, RemoteFile
 from harness.errors import DataError, UsageError
 from harness.mnist import IDX_FILES
-from harness.sources import HASTY, MIRRORS, cache_dir, keras_dir, resolve
+from harness.sources import HASTY, cache_dir, keras_dir, resolve
 
 NPZ = b"resolve looks at names only"
 
@@ -148,12 +149,14 @@ def test_unknown_name(said):
         resolve("digit", None, say=said)
 
 
-def test_mirrors_hold_all_of_mnist_over_https():
-    names = [[file.name for file in files] for files in MIRRORS]
-    assert names == [["mnist.npz"], [f"{name}.gz" for name in IDX_FILES]]
-    for file in (file for files in MIRRORS for file in files):
-        assert file.url.startswith("https://")
-        assert len(file.sha256) == hashlib.sha256().digest_size * 2
+def test_every_mirror_holds_all_of_a_set():
+    for which in SETS.values():
+        *others, last = [[file.name for file in files] for files in which.mirrors]
+        assert last == [f"{name}.gz" for name in IDX_FILES]
+        assert all(names in (last, ["mnist.npz"]) for names in others)
+        for file in (file for files in which.mirrors for file in files):
+            assert len(file.sha256) == hashlib.sha256().digest_size * 2
+    assert all(f.url.startswith("https://") for files in MNIST.mirrors for f in files)
 
 
 def test_caches_follow_the_environment(monkeypatch, home):
