@@ -44,21 +44,15 @@ class ClassSet:
         """Return how much there is to fetch from the first mirror."""
         return sum(file.size for file in self.mirrors[0]) / 1e6
 
-    def holds(self, folder: Path) -> bool:
-        """Whether a folder is this set's by its name, or by the checksum of its zipped labels.
+    @property
+    def labels(self) -> RemoteFile:
+        """Return the file of the training labels: those of the test split stay closed."""
+        return self.mirrors[-1][1]
 
-        The files of all sets have the same names, so that the names of files tell nothing.
-        """
-        parts = folder.parts
-        if any(parts[-len(p) :] == p for p in (Path(name).parts for name in self.folders)):
-            return True
-        # Of training: what holds the test split stays closed.
-        labels = next(file for file in self.mirrors[-1] if file.name.startswith("train-labels"))
-        path = folder / labels.name
-        try:
-            return path.is_file() and file_digest(path) == labels.sha256
-        except OSError:
-            return False
+    def has_name(self, folder: Path) -> bool:
+        """Whether a folder is called as one that holds this set."""
+        names = (Path(name).parts for name in self.folders)
+        return any(folder.parts[-len(name) :] == name for name in names)
 
 
 def _files(base: str, *sums: tuple[int, str]) -> tuple[RemoteFile, ...]:
@@ -138,3 +132,19 @@ KMNIST = ClassSet(
 )
 
 SETS = {each.name: each for each in (MNIST, FASHION_MNIST, KMNIST)}
+
+
+def set_in(folder: Path) -> ClassSet | None:
+    """Return the set that IDX files in a folder are, by its name or the checksum of zipped labels.
+
+    The files of all sets have the same names, so that these tell nothing. None if nothing does.
+    """
+    for each in SETS.values():
+        if each.has_name(folder):
+            return each
+    path = folder / MNIST.labels.name
+    try:
+        digest = file_digest(path) if path.is_file() else ""
+    except OSError:
+        return None
+    return next((each for each in SETS.values() if each.labels.sha256 == digest), None)

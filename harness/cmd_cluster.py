@@ -27,7 +27,13 @@ from harness.cluster import (
     control_address,
     read_cluster,
 )
-from harness.cmd_run import check_step, opened_tracker, show, with_data_defaults
+from harness.cmd_run import (
+    check_step,
+    opened_tracker,
+    show,
+    tell_left_out,
+    with_data_defaults,
+)
 from harness.config import RunConfig
 from harness.console import RunProgress, note, say, waiting
 from harness.data import load
@@ -195,6 +201,7 @@ def _prepared(
 ) -> tuple[_Run, Facts]:
     """Read the data; return the run and what all workers must have in common."""
     data = load(config, data_dir, say=say)
+    tell_left_out(data)
     config = with_data_defaults(config, data, chosen)
     check_step(config, data.n_train)
     identity = data.identity()

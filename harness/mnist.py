@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.class_sets import IDX_FILES as IDX_FILES
-from harness.class_sets import MNIST, SETS, ClassSet
+from harness.class_sets import MNIST, ClassSet, set_in
 from harness.errors import DataError
 from harness.idx import IdxFault, existing, read_values
 from harness.pools import Pool, Source, checked_pool, damaged
@@ -71,9 +71,7 @@ def _in_folder(folder: Path, which: ClassSet) -> Source | None:
 
 def _is(folder: Path, which: ClassSet) -> bool:
     """Whether IDX files are those of a set; without a sign of another one they are MNIST."""
-    if which.holds(folder):
-        return True
-    return which is MNIST and not any(other.holds(folder) for other in SETS.values())
+    return (set_in(folder) or MNIST) is which
 
 
 def _lack(folder: Path) -> str:

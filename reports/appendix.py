@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from harness.record import METRICS, TENSORFLOW_THREADS, Machine
+from harness.record import METRICS, TENSORFLOW_THREADS, DataIdentity, Machine
 from reports.compare import Comparison, RunLine, commit_words, data_values
 from reports.evidence import IMAGE_MEASURES
 from reports.wording import code, count, number, table, text
@@ -51,12 +51,19 @@ def appendix_lines(comparison: Comparison) -> list[str]:
     ]
 
 
+def _left_out(data: DataIdentity) -> str:
+    """Return, led by a comma, how many images were left out of the data; empty for none."""
+    counts = ((data.skipped, "with faults"), (data.duplicates, "copies"))
+    parts = [f"{n:,} {what}" for n, what in counts if n]
+    return f", left out: {' and '.join(parts)}" if parts else ""
+
+
 def _data_and_machines(comparison: Comparison) -> list[str]:
     lines = ["## Data and machines", ""]
     rows = [
         [code(d.source), code(d.digest), code(d.test_digest or "sealed"), str(d.data_seed),
          f"{d.n_train:,} / {d.n_validation:,} / {d.n_test or 0:,}",
-         f"{d.image_px} x {d.image_px} px, {d.classes} classes"]
+         f"{d.image_px} x {d.image_px} px, {d.classes} classes{_left_out(d)}"]
         for d in {data_values(board.data): board.data for board in comparison.tables}.values()
     ]  # fmt: skip
     if rows:

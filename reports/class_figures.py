@@ -78,7 +78,8 @@ def class_plot(groups: Groups, *, name: str, class_names: Sequence[str] = ()) ->
 def draw_classes(table: pd.DataFrame) -> Figure:
     """Draw a panel for each measure: a point for each class and contender, side by side."""
     names = list(dict.fromkeys(table["contender"]))
-    figure = new_figure(3.2 + 0.2 * len(names))
+    words_in = 0.5 if "name" in table else 0.0
+    figure = new_figure(3.2 + 0.2 * len(names) + words_in)
     grid = figure.subplots(1, len(_PANELS))
     for axes, (measure, title) in zip(grid, _PANELS, strict=True):
         for place, (who, mine) in enumerate(table.groupby("contender", sort=False)):

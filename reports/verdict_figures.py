@@ -192,7 +192,7 @@ def draw_confusion(table: pd.DataFrame) -> Figure:
     mistakes = percent.mask(diagonal)
     written = len(percent) <= _MOST_WRITTEN
     labels = percent.map(lambda p: f"{p:.1f}" if p > 0 and written else "")
-    figure = new_figure(max(4.9, min(7.6, 0.42 * len(percent) + 0.7)), width_in=6.6)
+    figure = new_figure(4.9 if written else 5.9, width_in=6.6)
     axes = figure.subplots()
     top = max(1.0, float(np.nanmax(mistakes.to_numpy(float))))
     sns.heatmap(
@@ -206,6 +206,11 @@ def draw_confusion(table: pd.DataFrame) -> Figure:
     axes.grid(visible=False)
     axes.set(xlabel="predicted class", ylabel="true class")
     axes.tick_params(axis="y", rotation=0)
+    if "true_name" in table:
+        axes.tick_params(axis="x", rotation=45 if written else 90)
+        axes.tick_params(labelsize="medium" if written else "x-small")
+        for text in axes.get_xticklabels() if written else ():
+            text.set(ha="right", rotation_mode="anchor")
     return figure
 
 

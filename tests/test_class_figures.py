@@ -31,6 +31,16 @@ def test_classes_by_hand() -> None:
     assert found["mean_iou"].tolist() == [0.75, 0.25, 0.75]
 
 
+def test_classes_with_names() -> None:
+    names = ("sun", "moon", "star", "sky")
+    found = class_table([("a", [ONE])], names)
+    assert found["name"].tolist() == ["sun", "moon", "sky"]
+    plot = class_plot([("a", [ONE])], name="p", class_names=names)
+    assert isinstance(plot, Plot)
+    assert "lowest accuracy: class sun of a" in plot.alt
+    assert plot.png().startswith(b"\x89PNG")
+
+
 def test_reliability_by_hand() -> None:
     found = reliability_table([("a", [ONE])])
     # 15 bins: 0.65 lies in [9/15, 10/15), 0.95 and 1 in the last one.

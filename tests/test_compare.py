@@ -425,3 +425,22 @@ def test_names_are_short_unless_that_makes_them_equal() -> None:
     close = named(0.00484545, 0.00484546)
     assert len(set(close)) == 2
     assert all(name.startswith("notebook-cnn learning_rate=0.0048454") for name in close)
+
+
+def test_equal_data_in_two_places_is_one_leaderboard_and_one_contender(tmp_path: Path) -> None:
+    data = dataclasses.replace(DATA, source="folder", class_names=tuple("abcdefghij"))
+    found = compare(
+        load(*fabricate(tmp_path, f"r{k}", data=data, config=RunConfig(
+            dataset=f"folder:/{place}/pets", seed=k, skip_bad=bool(k))))
+        for k, place in enumerate(("here", "there"))
+    )  # fmt: skip
+    (board,) = found.tables
+    assert [sorted(row.run_ids) for row in board.contenders] == [["r0", "r1"]]
+
+
+def test_other_names_of_classes_are_other_data(tmp_path: Path) -> None:
+    found = compare(
+        load(*fabricate(tmp_path, name, data=dataclasses.replace(DATA, class_names=names)))
+        for name, names in (("a", ()), ("b", tuple("abcdefghij")))
+    )
+    assert len(found.tables) == 2

@@ -21,11 +21,23 @@ from reports.illustrate import illustrate, omissions
 from reports.pictures import choose_pictures
 from reports.race_figures import race_plot
 from reports.run_figures import curve_table, curves_plot
-from reports.scene_figures import boxes_plot, right_wrong_plot, scene_table, scenes_plot
+from reports.scene_figures import (
+    boxes_plot,
+    right_wrong_plot,
+    scene_table,
+    scenes_plot,
+    worst_plot,
+)
 from reports.searches import Search
 from reports.style import Omitted, Plot, legend_columns
 from reports.sweep_figures import fields_plot, importance_plot, trial_table, trials_plot
-from reports.verdict_figures import confusion_table, iou_plot, iou_table, score_plot
+from reports.verdict_figures import (
+    confusion_plot,
+    confusion_table,
+    iou_plot,
+    iou_table,
+    score_plot,
+)
 
 
 def picture(plot: Plot | Omitted, *, width_px: int = 1350) -> np.ndarray:
@@ -61,6 +73,36 @@ def test_confusion_counts_by_hand(tmp_path: Path) -> None:
     found = confusion_table([item, item])  # two seeds are pooled
     assert found["images"].tolist() == [4, 2, 0, 2]
     assert found["share"].tolist() == pytest.approx([2 / 3, 1 / 3, 0, 1])
+
+
+def test_classes_are_called_by_their_names(tmp_path: Path) -> None:
+    names = ("T-shirt/top", "cost in $", *(f"a rather long name of class {k}" for k in range(8)))
+    data = dataclasses.replace(DATA, class_names=names)
+    record, folder = fabricate(tmp_path, "x", data=data)
+    plot = confusion_plot([load(record, folder)], who="x", name="confusion")
+    assert isinstance(plot, Plot)
+    assert plot.table["true_name"].drop_duplicates().tolist() == list(names)
+    assert (plot.table["predicted_name"] == [names[k] for k in plot.table["predicted"]]).all()
+    picture(plot, width_px=990)
+    examples = Examples.load(folder / EXAMPLES_FILE)
+    for make in (scenes_plot, boxes_plot, right_wrong_plot, worst_plot):
+        drawn = make(examples, name="scenes", what="x", class_names=names)
+        assert isinstance(drawn, Plot)
+        assert (drawn.table["label_name"] == [names[k] for k in drawn.table["label"]]).all()
+        picture(drawn)
+
+
+@pytest.mark.parametrize("classes", [2, 17, 60])
+def test_confusions_of_any_number_of_classes_are_drawn(tmp_path: Path, classes: int) -> None:
+    rng = np.random.default_rng(0)
+    labels = [*range(classes), *rng.integers(0, classes, 50).tolist()]
+    record, folder = fabricate(tmp_path, "x")
+    names = tuple(f"c{k}" for k in range(classes))
+    for known in ((), names):
+        of = dataclasses.replace(record, data=dataclasses.replace(DATA, class_names=known))
+        item = Evidence(record=of, folder=folder, outcomes=outcomes(
+            labels, labels[::-1], [1.0] * len(labels)))  # fmt: skip
+        picture(confusion_plot([item], who="x", name="confusion"), width_px=990)
 
 
 def test_iou_shares_by_hand() -> None:

@@ -1,39 +1,40 @@
 import pytest
 
 from harness.errors import DataError
-from harness.problems import Problem, raise_problems
+from harness.problems import Problem, listed, raise_problems
 
 
-def faults(n: int) -> list[Problem]:
-    return [Problem(where=f"boxes.csv:{line}", what="the box is empty") for line in range(n)]
+def some(n: int) -> list[Problem]:
+    return [Problem(where=f"f{k}.png", what="it is no image") for k in range(n)]
 
 
-def test_no_fault_is_no_error():
-    raise_problems([], source="csv:boxes.csv")
+def test_nothing_wrong_is_no_error():
+    raise_problems([], skip_bad=False, kept=0)
 
 
-def test_one_fault_is_told_whole():
+def test_one_problem_is_one_line():
     with pytest.raises(DataError) as caught:
-        raise_problems(faults(1), source="csv:boxes.csv")
-    assert str(caught.value) == (
-        "csv:boxes.csv must be free of faults, but has 1 fault:\n"
-        "  boxes.csv:0: the box is empty\n"
-        "Correct them, or leave out what is bad with --skip-bad."
-    )
+        raise_problems(some(1), skip_bad=False, kept=5)
+    assert str(caught.value) == "f0.png: it is no image. Mend it, or leave it out with --skip-bad."
+    assert caught.value.exit_code == 1
 
 
-@pytest.mark.parametrize(
-    ("n", "more"), [(20, None), (21, "  and 1 more"), (5020, "  and 5,000 more")]
-)
-def test_twenty_are_listed_and_the_others_counted(n, more):
+def test_all_are_listed_at_once_up_to_a_screen():
     with pytest.raises(DataError) as caught:
-        raise_problems(faults(n), source="csv:boxes.csv")
-    lines = str(caught.value).splitlines()
-    assert lines[0].endswith(f"has {n:,} faults:")
-    assert lines[20] == "  boxes.csv:19: the box is empty"
-    assert lines[21:-1] == ([more] if more else [])
+        raise_problems(some(1022), skip_bad=False, kept=5, of="folder:x")
+    first, *lines, last = str(caught.value).splitlines()
+    assert first == "folder:x must be without fault, but has 1,022 problems:"
+    assert lines == [*(f"  f{k}.png: it is no image" for k in range(20)), "  and 1,002 more"]
+    assert last == "Mend them, or leave them out with --skip-bad."
 
 
-def test_names_in_a_data_set_cannot_steer_the_terminal():
-    problem = Problem(where="a\x1b[2Jb\n.png", what="does not exist")
-    assert problem.words() == "a?[2Jb?.png: does not exist"
+def test_bad_ones_are_passed_over_only_if_asked_and_if_something_is_left():
+    raise_problems(some(3), skip_bad=True, kept=1)
+    with pytest.raises(DataError, match="Nothing else is left"):
+        raise_problems(some(3), skip_bad=True, kept=0)
+    with pytest.raises(DataError, match=r"Mend them\.$"):
+        raise_problems(some(3), skip_bad=True, kept=9, skippable=False)
+
+
+def test_a_short_list_is_whole():
+    assert listed(some(2)) == "  f0.png: it is no image\n  f1.png: it is no image"

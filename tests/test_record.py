@@ -85,6 +85,17 @@ def test_text_brings_back_an_equal_record(record: RunRecord) -> None:
     assert again.dumps() == record.dumps()
 
 
+def test_names_of_classes_come_back_and_older_records_have_none() -> None:
+    data = RECORD.data
+    assert data is not None
+    named = dataclasses.replace(data, class_names=("sun", "moon"), skipped=3, duplicates=2)
+    record = dataclasses.replace(RECORD, data=named)
+    assert RunRecord.loads(record.dumps()) == record
+    old = {key: v for key, v in dataclasses.asdict(data).items()
+           if key not in ("class_names", "skipped", "duplicates")}  # fmt: skip
+    assert DataIdentity.from_json(old) == data
+
+
 def test_text_is_ascii_with_sorted_keys_and_ends_in_a_newline() -> None:
     text = FAILED.dumps()
     assert text.isascii()
