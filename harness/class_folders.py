@@ -122,7 +122,7 @@ def _read_class(root: Path, folder: Path) -> tuple[list[_Found], list[Problem]]:
         path = folder / entry.name
         if entry.name.startswith(".") or entry.name.lower() in _CLUTTER:
             continue
-        if not _inside(path, root):
+        if entry.is_symlink() and not _inside(path, root):
             bad.append(_escaped(path))
             continue
         try:

@@ -22,7 +22,7 @@ from harness.cluster_options import check_cluster_options, cluster_options, the_
 from harness.compare_options import compare_options, read_measures
 from harness.config import RunConfig, knobs
 from harness.contender_specs import MOST_STEPS, check_shares, gpus_of_this_machine, parse_specs
-from harness.datasets import DATASETS, FETCHED
+from harness.datasets import FETCHED
 from harness.durations import parse_span
 from harness.errors import BenchError, InterruptedRun, UsageError, unknown_name
 from harness.options import (
@@ -630,8 +630,8 @@ def data() -> None:
     "--dataset",
     default="auto",
     show_default=True,
-    metavar=f"[{'|'.join(DATASETS)}]",
-    help="Where the small images come from.",
+    metavar="NAME",
+    help="Where the small images come from, see `bench list datasets`.",
 )
 @click.option(
     "--data-seed",
@@ -687,9 +687,9 @@ def preview(**values: Any) -> None:
     help="Folder below which the set gets one of its own.  [default: bench's cache]",
 )  # fmt: skip
 def fetch(name: str, to: Path | None) -> None:
-    """Download a data set, check its size and checksum, and say where it lies.
+    """Download a data set and say where it lies.
 
-    What already lies there is not fetched again.
+    Size and checksum of each file are checked; what already lies there is not fetched again.
     """
     if name not in FETCHED:
         raise unknown_name("data set to fetch", name, FETCHED)
@@ -708,8 +708,9 @@ def fetch(name: str, to: Path | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")
 @data_dir_option
 def stats(**values: Any) -> None:
-    """Count classes, copies, sizes and faults of a data set, and where boxes lie.
+    """Count classes, copies, sizes and faults of a data set.
 
+    How sides and centres of the training boxes are spread is shown too.
     What is bad in a data set of your own is listed, and left out of the counts. The test split
     stays sealed unless it is named: then its classes and copies are counted, and nothing shown.
     """

@@ -239,7 +239,8 @@ def _left_text(stands: Standing) -> str:
 def _left_s(stands: Standing) -> float | None:
     base = stands.plan.base
     examples = base.train_examples or TRAIN_EXAMPLES.get(stands.plan.data_source, 0)
-    return stands.left_s(examples)
+    # Of one's own data only the sweep's own process knows how many there are.
+    return stands.left_s(examples) if examples else None
 
 
 def _age(since: str) -> str:

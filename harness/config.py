@@ -157,7 +157,9 @@ class RunConfig:
     seed: int = _knob(
         0, "Seed of weights and batch order.", "Training", kind=int, low=0, high=MAX_SEED
     )
-    dataset: str = _knob("auto", "Where the small images come from.", "Data")
+    dataset: str = _knob(
+        "auto", "Where the small images come from, see `bench list datasets`.", "Data"
+    )
     skip_bad: bool = _knob(
         False, "Leave out what is bad in a data set of your own, instead of an error.", "Data",
         kind=bool, on_off="skip-bad/no-skip-bad",

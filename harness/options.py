@@ -13,7 +13,7 @@ from click.core import ParameterSource
 from architectures import registry
 from architectures.builtin import HEADS
 from harness.config import Knob, RunConfig, knobs
-from harness.datasets import DATASETS, EPOCHS, check_dataset, defaults_text
+from harness.datasets import EPOCHS, check_dataset, defaults_text
 from harness.devices import (
     STRATEGIES,
     check_devices,
@@ -31,7 +31,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 DEFAULT_OUT = Path("bench-runs")
 DEFAULT_EXPERIMENT = "bench"
 
-_NAMES = {"dataset": DATASETS, "strategy": STRATEGIES, "head": HEADS}
+_NAMES = {"strategy": STRATEGIES, "head": HEADS}
 
 
 class Sectioned(click.Command):

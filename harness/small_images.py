@@ -25,6 +25,8 @@ def letterbox(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         uint8 `[n, 28, 28]`, rounded to nearest, halves upwards.
     """
     n, height, width = images.shape
+    if height == width == DIGIT_PX:
+        return images
     longer = max(height, width)
     tall, wide = (
         max(1, (2 * side * DIGIT_PX + longer) // (2 * longer)) for side in (height, width)

@@ -4,7 +4,7 @@ import gzip
 import shutil
 
 import pytest
-from test_download import serving
+from test_download import QUICK, good, serving
 from test_mnist import arrays, idx_bytes, idx_folder  # noqa: F401 - fixtures
 
 from harness import class_sets, cmd_data, mnist
@@ -95,6 +95,22 @@ def test_fetching_goes_below_the_folder_and_once(tmp_path, monkeypatch, capsys):
     assert f"--data-dir {tmp_path}" in (said.out + said.err).replace("\n", "")
     assert mnist.find(tmp_path, FASHION_MNIST).place == str(folder)
     assert mnist.find(tmp_path, MNIST) is None
+
+
+def test_a_set_that_was_asked_for_is_fetched_into_a_cache_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    said = []
+    with serving(good) as server:
+        mirrors = [[server.file(f"{name}.gz") for name in IDX_FILES]]
+        for _ in range(2):
+            source = resolve("kmnist", None, say=said.append, mirrors=mirrors, patience=QUICK)
+        assert len(server.requests) == 4
+    assert (source.name, source.place) == ("kmnist", str(tmp_path / "locbench" / "kmnist"))
+    assert said == [
+        f"KMNIST is not on this machine: fetching it from 127.0.0.1:{server.server_port} (1 MB)"
+    ]
 
 
 def test_an_unknown_name_is_refused(bench):

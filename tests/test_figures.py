@@ -78,7 +78,7 @@ def test_confusion_counts_by_hand(tmp_path: Path) -> None:
 def test_classes_are_called_by_their_names(tmp_path: Path) -> None:
     names = ("T-shirt/top", "cost in $", *(f"a rather long name of class {k}" for k in range(8)))
     data = dataclasses.replace(DATA, class_names=names)
-    record, folder = fabricate(tmp_path, "x", data=data)
+    record, folder = fabricate(tmp_path, "x", data=data, accuracy=0.7)
     plot = confusion_plot([load(record, folder)], who="x", name="confusion")
     assert isinstance(plot, Plot)
     assert plot.table["true_name"].drop_duplicates().tolist() == list(names)
@@ -436,7 +436,7 @@ def test_illustrate_leaves_out_what_it_has_no_data_for(tmp_path: Path) -> None:
 
 def test_more_than_ten_classes_are_counted(tmp_path: Path) -> None:
     data = dataclasses.replace(DATA, classes=12)
-    record, folder = fabricate(tmp_path, "x", data=data)
+    record, folder = fabricate(tmp_path, "x", data=data, accuracy=0.7)
     item = Evidence(record=record, folder=folder, outcomes=outcomes([11], [0], [1.0]))
     assert len(confusion_table([item])) == 144
 
