@@ -115,9 +115,9 @@ def box_stats(found: Survey) -> BoxStats:
         centre_x=_histogram(centres[:, 0], CENTRE_EDGES),
         centre_y=_histogram(centres[:, 1], CENTRE_EDGES),
         copies=_copies(found.photos),
-        box_faults=tuple(problem.words() for problem in found.box_problems),
-        unreadable=tuple(problem.words() for problem in found.file_problems),
-        annotation_faults=tuple(problem.words() for problem in found.annotation_problems),
+        box_faults=tuple(str(problem) for problem in found.box_problems),
+        unreadable=tuple(str(problem) for problem in found.file_problems),
+        annotation_faults=tuple(str(problem) for problem in found.annotation_problems),
     )
 
 

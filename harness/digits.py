@@ -56,7 +56,7 @@ def _bundled() -> tuple[NDArray[np.generic], NDArray[np.generic]]:
 def enlarged(small: NDArray[np.generic]) -> NDArray[np.uint8]:
     """Scale digits from 8x8 to 28x28 pixels and from 0..16 to 0..255, in whole numbers.
 
-    Bilinear, see `harness.letterbox.weights`; every step is exact, so the bytes are the same
+    Bilinear, see `harness.small_images.weights`; every step is exact, so the bytes are the same
     everywhere.
 
     Args:

@@ -118,8 +118,7 @@ def select(found: Survey, storage: Storage, *, skip_bad: bool) -> Selection:
     problems += decoding_problems(division.pool, kept)
     trained = _trained(division, kept)
     problems += _untrained(found.source, photos, trained)
-    if not skip_bad:
-        raise_problems(problems, source=found.source)
+    raise_problems(problems, skip_bad=skip_bad, kept=len(photos), of=found.source)
     if not trained:
         raise DataError(
             f"A set of photos must have objects to train on, but {found.source} has none."

@@ -130,8 +130,8 @@ class ImageSet:
             return self._opened
         kept = self._storage.keep(self._test)
         faults = decoding_problems(self._test, kept)
-        if not self._skip_bad or len(faults) == len(self._test):
-            raise_problems(faults, source=self.source)
+        left = len(self._test) - len(faults)
+        raise_problems(faults, skip_bad=self._skip_bad, kept=left, of=self.source)
         rows = [row for row in range(len(self._test)) if row not in kept.faults]
         self._test = tuple(self._test[row] for row in rows)
         self.left_out = replace(self.left_out, faults=(*self.left_out.faults, *faults))

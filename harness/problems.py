@@ -24,7 +24,9 @@ class Problem:
     what: str
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.what}"
+        """Return it in one line; what a terminal would obey is shown as "?"."""
+        line = f"{self.where}: {self.what}"
+        return "".join(char if char.isprintable() else "?" for char in line)
 
 
 def raise_problems(

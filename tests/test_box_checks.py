@@ -53,7 +53,7 @@ def test_fractions_are_of_the_upright_photo():
 def test_another_size_is_a_fault():
     photo, faults = checked_photo(image((0, 0, 5, 5), declared_px=(64, 40)), facts())
     assert photo is None
-    assert [fault.words() for fault in faults] == [
+    assert [str(fault) for fault in faults] == [
         "a.xml: the annotation is for 64 x 40 pixels, but the image has 60 x 40"
     ]
 
@@ -86,7 +86,7 @@ OUTSIDE = "the box must lie in the image of 60 x 40 pixels, got edges"
 def test_one_faulty_box_spoils_the_photo(box, what):
     photo, faults = checked_photo(image((0, 0, 50, 30), box), facts())
     assert photo is None
-    assert [fault.words() for fault in faults] == [f"object 1: {what}"]
+    assert [str(fault) for fault in faults] == [f"object 1: {what}"]
 
 
 def test_all_faulty_boxes_are_told():

@@ -30,7 +30,7 @@ def change(file, edit):
     edit(content)
     file.write_text(json.dumps(content))
     found = read_coco(file)
-    return found, [problem.words() for problem in found.problems]
+    return found, [str(problem) for problem in found.problems]
 
 
 def test_objects_come_as_drawn(file):
@@ -153,5 +153,5 @@ def test_no_content_raises_anything_else(file, images, annotations, categories):
     }
     file.write_text(json.dumps(content))
     found = read_coco(file)
-    assert all(problem.words().isprintable() for problem in found.problems)
+    assert all(str(problem).isprintable() for problem in found.problems)
     assert len(found.images) <= 1

@@ -123,7 +123,7 @@ def test_copies_over_given_splits_are_faults_and_the_sealed_one_is_kept():
     clean, problems = without_leaks(photos)
     both = "a photo must be in one split, but the same bytes are in"
     assert [each.image.name for each in clean] == ["b", "c", "d", "e"]
-    assert [problem.words() for problem in problems] == [
+    assert [str(problem) for problem in problems] == [
         f"a.png (list:a): {both} test (b) and in train",
         f"f.png (list:f): {both} validation (e) and in train",
     ]

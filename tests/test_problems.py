@@ -38,3 +38,8 @@ def test_bad_ones_are_passed_over_only_if_asked_and_if_something_is_left():
 
 def test_a_short_list_is_whole():
     assert listed(some(2)) == "  f0.png: it is no image\n  f1.png: it is no image"
+
+
+def test_names_in_a_data_set_cannot_steer_the_terminal():
+    problem = Problem(where="a\x1b[2Jb\n.png", what="does not exist")
+    assert str(problem) == "a?[2Jb?.png: does not exist"

@@ -12,7 +12,7 @@ def annotation(folder, name, text):
 
 
 def faults(folder):
-    return [problem.words() for problem in read_voc(folder).problems]
+    return [str(problem) for problem in read_voc(folder).problems]
 
 
 def test_objects_come_as_drawn(tmp_path):
