@@ -65,10 +65,16 @@ SECTIONS = {
 """How `bench --help` groups the commands."""
 
 DESCRIBED = {
-    "head", "width", "depth", "pretrained", "batch_size", "strategy", "precision", "jit",
+    "head", "width", "depth", "pretrained", "batch_size", "canvas_px", "strategy", "precision",
+    "jit",
 }  # fmt: skip
 """Fields of a configuration that decide what a network is and costs."""
 
+
+PREVIEWED = {
+    name for name, knob in knobs().items() if knob.group == "Data"
+} - {"train_examples", "evaluate_test"}  # fmt: skip
+"""Fields of a configuration that decide what scenes look like."""
 
 CERTIFIED_WITHOUT = {
     "batch_size", "global_batch_size", "epochs", "patience", "evaluate_test", "strategy",
@@ -625,22 +631,8 @@ def data() -> None:
     """Look at the data, or download it."""
 
 
-@data.command()
-@click.option(
-    "--dataset",
-    default="auto",
-    show_default=True,
-    metavar="NAME",
-    help="Where the small images come from, see `bench list datasets`.",
-)
-@click.option(
-    "--data-seed",
-    type=int,
-    default=0,
-    show_default=True,
-    metavar="N",
-    help="Seed of splits and places.",
-)
+@data.command(cls=Sectioned)
+@config_options(without=set(knobs()) - PREVIEWED)
 @click.option(
     "--split",
     type=click.Choice(["train", "validation"]),
@@ -670,14 +662,13 @@ def data() -> None:
 @data_dir_option
 def preview(**values: Any) -> None:
     """Draw scenes with their true boxes into a picture."""
-    from harness.datasets import check_dataset
-
-    check_dataset(values["dataset"])
+    config = read_config(values)
     if values["epoch"] < 1:
         raise UsageError(f"--epoch must be at least 1, got {values['epoch']}.")
     from harness import cmd_data
 
-    cmd_data.preview(**values)
+    places = {name: values[name] for name in ("split", "epoch", "to", "out", "data_dir")}
+    cmd_data.preview(config, **places)
 
 
 @data.command()

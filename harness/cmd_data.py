@@ -24,16 +24,15 @@ SHOWN = 12
 
 
 def preview(
-    *, dataset: str, data_seed: int, split: str, epoch: int, to: Path | None, out: Path,
-    data_dir: Path | None, skip_bad: bool = False,
+    config: RunConfig, *, split: str, epoch: int, to: Path | None, out: Path,
+    data_dir: Path | None,
 ) -> None:  # fmt: skip
-    """Draw the first scenes of a split.
+    """Draw the first scenes of a split, training scenes as they are trained on.
 
     Raises:
         DataError: the data cannot be read.
         StoreError: the picture cannot be written.
     """
-    config = RunConfig(dataset=dataset, data_seed=data_seed, skip_bad=skip_bad)
     data = load(config, data_dir, say=say)
     train, shown = split == "train", np.arange(min(SHOWN, data.n_train))
     scenes = data.train_scenes(epoch, shown) if train else data.validation()
@@ -47,11 +46,14 @@ def preview(
         boxes=scenes.boxes[:SHOWN],
         predicted_boxes=scenes.boxes[:SHOWN],
     )
-    path = to or Store(out).root / f"preview-{data.source}-{split}.png"
+    scene = "" if config.scene == "plain" else f"-{config.scene}"
+    path = to or Store(out).root / f"preview-{data.source}{scene}-{split}.png"
     picture = scenes_plot(examples, name=path.stem, what=f"{data.source} {split}",
                            class_names=data.class_names)  # fmt: skip
     write_atomically(path, picture.png())
-    note(f"{len(examples.ids)} {split} scenes of {data.source}: {path}")
+    note(
+        f"{len(examples.ids)} {split} scenes of {data.source} ({data.identity().scene}): {path}"
+    )
 
 
 def fetch(name: str, *, to: Path | None, mirrors: Mirrors | None = None) -> None:

@@ -17,7 +17,6 @@ from harness.console import console, note, quiet_stderr, waiting
 from harness.errors import StoreError, UsageError
 from harness.pools import CLASSES
 from harness.record import Measure, ModelFacts
-from harness.scenes import CANVAS_PX
 from harness.step_memory import StepMemory, measuring, result
 from harness.store import Store, write_atomically
 from reports.blocks import Block, added, blocks, shape_text, split_parts
@@ -97,7 +96,8 @@ def _facts(config: RunConfig) -> tuple[ModelFacts, Measure]:
 
         open_devices(dataclasses.replace(config, strategy="cpu", devices=""))
         now(f"building {config.backbone} ...")
-        plan = blueprint(config, image_shape=(CANVAS_PX, CANVAS_PX, 1), classes=CLASSES)
+        side = config.scene_spec().canvas_px
+        plan = blueprint(config, image_shape=(side, side, 1), classes=CLASSES)
         return facts(build(plan, seed=0))
 
 
@@ -180,7 +180,8 @@ def memory_line(memory: StepMemory, batch_size: int) -> str:
 
 def _title(config: RunConfig) -> str:
     options = "".join(f", {name} {value}" for name, value in config.backbone_options().items())
-    images = f"images of {CANVAS_PX} x {CANVAS_PX} x 1, {CLASSES} classes"
+    side = config.scene_spec().canvas_px
+    images = f"images of {side} x {side} x 1, {CLASSES} classes"
     return f"{config.backbone}{options}, head {config.head}: {images}"
 
 

@@ -15,6 +15,17 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from harness.errors import UsageError, did_you_mean
+from harness.scene_spec import (
+    CANVAS_LIMITS_PX,
+    MOST_CLUTTER,
+    MOST_OCCLUSION,
+    PRESETS,
+    Background,
+    BoxFit,
+    SceneName,
+    SceneSpec,
+    scene_spec,
+)
 
 Jit = Literal["off", "on", "auto"]
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
@@ -25,6 +36,13 @@ Pretrained = Literal["none", "imagenet"]
 
 MAX_SEED = 2**31 - 1
 """Largest seed: NumPy, TensorFlow and Optuna all take it as a signed 32-bit integer."""
+
+
+SCENE_FACTORS = (
+    "digit_px", "box_fit", "rotation_deg", "background", "contrast", "clutter", "occlusion",
+    "canvas_px",
+)  # fmt: skip
+"""Fields that change what the preset in `scene` says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +59,7 @@ class Knob:
     kind: type = str
     optional: bool = False
     on_off: str | None = None  # option name for "no", if the field is a flag
+    span: bool = False  # a number or "low..high", as `harness.scene_spec.span_text` writes it
 
     def check(self, name: str, value: object) -> None:
         """Raise `UsageError` if `value` is not what this knob allows (NaN never is)."""
@@ -165,11 +184,46 @@ class RunConfig:
         kind=bool, on_off="skip-bad/no-skip-bad",
     )  # fmt: skip
     data_seed: int = _knob(
-        0, "Seed of splits and places on the canvas.", "Data", kind=int, low=0, high=MAX_SEED
+        0, "Seed of splits and of all factors of scenes.", "Data", kind=int, low=0, high=MAX_SEED
     )
     train_examples: int | None = _knob(
         None, "Train on a stratified subset of this size.", "Data", kind=int, low=1, optional=True
     )
+    scene: SceneName = _knob(
+        "plain", "How hard scenes are; the factors below change what it says.", "Data",
+        choices=tuple(PRESETS),
+    )  # fmt: skip
+    digit_px: str | None = _knob(
+        None, "Side of a digit's patch, such as 28 or 14..42.", "Data", span=True, optional=True
+    )
+    box_fit: BoxFit | None = _knob(
+        None, "True box around the whole patch, or tight around the ink.", "Data",
+        choices=get_args(BoxFit), optional=True,
+    )  # fmt: skip
+    rotation_deg: int | None = _knob(
+        None, "Greatest angle that a digit is turned by, to either side.", "Data", kind=int,
+        low=0, high=180, optional=True,
+    )  # fmt: skip
+    background: Background | None = _knob(
+        None, "What digits lie on; mixed draws one for each.", "Data",
+        choices=get_args(Background), optional=True,
+    )  # fmt: skip
+    contrast: str | None = _knob(
+        None, "Way that ink goes from the background to white, such as 1 or 0.3..1.", "Data",
+        span=True, optional=True,
+    )  # fmt: skip
+    clutter: int | None = _knob(
+        None, "Greatest number of fragments of other digits.", "Data", kind=int, low=0,
+        high=MOST_CLUTTER, optional=True,
+    )  # fmt: skip
+    occlusion: float | None = _knob(
+        None, "Greatest share of a digit's ink that a bar hides.", "Data", kind=float, low=0,
+        high=MOST_OCCLUSION, optional=True,
+    )  # fmt: skip
+    canvas_px: int | None = _knob(
+        None, "Side of a scene.", "Data", kind=int, low=CANVAS_LIMITS_PX[0],
+        high=CANVAS_LIMITS_PX[1], optional=True,
+    )  # fmt: skip
     evaluate_test: bool = _knob(
         True, "Open the sealed test split once, for the final evaluation.", "Data", kind=bool,
         on_off="test/no-test",
@@ -207,6 +261,7 @@ class RunConfig:
                 f"`warmup_epochs` leads to a scaled learning rate, got {self.warmup_epochs:g} "
                 "without scaling. Add --learning-rate-scaling linear or sqrt, or leave it out."
             )
+        self.scene_spec()  # whose checks are those of its fields
 
     @property
     def batch_field(self) -> Literal["batch_size", "global_batch_size"]:
@@ -223,6 +278,10 @@ class RunConfig:
         options = {"width": self.width, "depth": self.depth, "pretrained": self.pretrained}
         unset = (None, "none")
         return {name: value for name, value in options.items() if value not in unset}
+
+    def scene_spec(self) -> SceneSpec:
+        """Return what scenes are made of: the preset, with the factors that are set."""
+        return scene_spec(self.scene, {name: getattr(self, name) for name in SCENE_FACTORS})
 
     def to_json(self) -> dict[str, str | int | float | bool | None]:
         """Return the fields as plain JSON values, in the order of declaration.

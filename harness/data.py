@@ -13,7 +13,9 @@ from harness.errors import UsageError
 from harness.pools import Pool, Source, held_out, stratified_order
 from harness.random_bits import permutation
 from harness.record import DataIdentity, Split
-from harness.scenes import CANVAS_PX, Scenes, compose, places
+from harness.scene_maker import SceneMaker
+from harness.scene_spec import PLAIN, SCENE_VERSION, SceneSpec
+from harness.scenes import Scenes
 from harness.sources import Say, resolve
 
 FIXED_EPOCH = 0
@@ -34,7 +36,10 @@ def load(config: RunConfig, data_dir: Path | None, *, say: Say) -> Data:
         StoreError: a download cannot be kept.
     """
     source = resolve(config.dataset, data_dir, say=say, skip_bad=config.skip_bad)
-    return Data(source, data_seed=config.data_seed, train_examples=config.train_examples)
+    return Data(
+        source, data_seed=config.data_seed, train_examples=config.train_examples,
+        scene=config.scene_spec(),
+    )  # fmt: skip
 
 
 class Data:
@@ -46,12 +51,14 @@ class Data:
 
     Args:
         source: where the small images come from.
-        data_seed: seed of the split and of the places on the canvas.
+        data_seed: seed of the split and of all factors of scenes.
         train_examples: size of the subset to train on; None for all.
+        scene: what scenes are made of.
 
     Attributes:
         source: such as "mnist" or "folder"; never "auto", never a path.
         dataset: what `--dataset` names this source by from any folder.
+        scene: what scenes are made of.
         image_px: side of a scene in pixels.
         classes: number of classes.
         class_names: one for each of them; empty if they are just numbers.
@@ -65,12 +72,13 @@ class Data:
         DataError: the training pool cannot be read.
     """
 
-    image_px = CANVAS_PX
 
     def __init__(
-        self, source: Source, *, data_seed: int = 0, train_examples: int | None = None
-    ) -> None:
+        self, source: Source, *, data_seed: int = 0, train_examples: int | None = None,
+        scene: SceneSpec = PLAIN,
+    ) -> None:  # fmt: skip
         self.source = source.name
+        self.scene, self.image_px = scene, scene.canvas_px
         self.data_seed = data_seed
         self.dataset = source.dataset or source.name
         self._source = source
@@ -84,11 +92,15 @@ class Data:
             train_examples, self.n_available, source.name, least=self.classes
         )
         self._train_rows = train_rows[: self.n_train]
+        # Clutter comes from all training images: a scene is the same in every subset.
+        self._train = self._maker(self._pool, train_rows, self.n_train, "train")
+        self._validation = self._maker(
+            self._pool, self._validation_rows, self.n_validation, "validation"
+        )
         self._digest = self._pool.digest()
         self._n_test: int | None = None
         self._test_digest: str | None = None
         self._test_skipped = 0
-        self._epoch_corners = (FIXED_EPOCH, self._places("train", FIXED_EPOCH, self.n_train))
 
     @property
     def test_opened(self) -> bool:
@@ -110,6 +122,9 @@ class Data:
             class_names=self.class_names,
             skipped=self.pool.skipped + self._test_skipped,
             duplicates=self.pool.duplicates,
+            scene=self.scene.words(),
+            scene_version=SCENE_VERSION,
+            scene_digest=self.scene.digest(),
         )
 
     def train_order(self, epoch: int, seed: int) -> NDArray[np.int64]:
@@ -118,20 +133,11 @@ class Data:
 
     def train_scenes(self, epoch: int, ids: NDArray[np.int64]) -> Scenes:
         """Return training scenes as they stand in an epoch, in the order of `ids`."""
-        drawn_epoch, corners = self._epoch_corners
-        if drawn_epoch != epoch:
-            # Drawing a whole epoch takes a millisecond, more than a batch of scenes: keep it.
-            corners = self._places("train", epoch, self.n_train)
-            self._epoch_corners = (epoch, corners)
-        rows = self._train_rows[ids]
-        return compose(ids, self._pool.images[rows], self._pool.labels[rows], corners[ids])
+        return self._train.make(epoch, ids)
 
     def validation(self) -> Scenes:
         """Return all validation scenes, the same every time."""
-        rows = self._validation_rows
-        corners = self._places("validation", FIXED_EPOCH, len(rows))
-        ids = np.arange(len(rows), dtype=np.int64)
-        return compose(ids, self._pool.images[rows], self._pool.labels[rows], corners)
+        return self._validation.make(FIXED_EPOCH, np.arange(self.n_validation, dtype=np.int64))
 
     def open_test(self) -> Scenes:
         """Break the seal and return all test scenes; for the final evaluation only.
@@ -141,8 +147,7 @@ class Data:
         """
         pool = self._read_test()
         ids = np.arange(len(pool.labels), dtype=np.int64)
-        corners = self._places("test", FIXED_EPOCH, len(ids))
-        return compose(ids, pool.images, pool.labels, corners)
+        return self._maker(pool, ids, len(ids), "test").make(FIXED_EPOCH, ids)
 
     def patches(self, split: Split | Literal["train"]) -> Pool:
         """Return the small images of a split without their places; of "test" breaks the seal.
@@ -164,8 +169,9 @@ class Data:
         self._test_skipped = pool.skipped
         return pool
 
-    def _places(self, split: str, epoch: int, n: int) -> NDArray[np.int64]:
-        return places(n, data_seed=self.data_seed, split=split, epoch=epoch)
+    def _maker(self, pool: Pool, rows: NDArray[np.int64], n: int, split: str) -> SceneMaker:
+        digits = pool.images, pool.labels
+        return SceneMaker(self.scene, digits, rows, n, data_seed=self.data_seed, split=split)
 
 
 def _validates(

@@ -9,6 +9,7 @@ from pathlib import Path
 from mlflow.entities import Dataset, DatasetInput, InputTag
 
 from harness.record import DataIdentity
+from harness.scene_spec import PLAIN
 from harness.store import RECORD_FILE
 
 _DIGEST_CHARS = 36  # MLflow refuses longer ones
@@ -29,20 +30,24 @@ def dataset_inputs(data: DataIdentity) -> list[DatasetInput]:
 
     MLflow's own digest reads the first 10,000 numbers only, so it is not used.
     """
-    sizes: dict[str, int | list[str]] = {
+    sizes: dict[str, object] = {
         "num_rows": data.n_train + data.n_validation,
         "n_train": data.n_train,
         "n_validation": data.n_validation,
         "data_seed": data.data_seed,
         "image_px": data.image_px,
         "classes": data.classes,
+        "scene": data.scene,
+        "scene_digest": data.scene_digest,
     }
     if data.class_names:
         sizes["class_names"] = list(data.class_names)
-    inputs = [_input(data.source, data.digest, sizes, "training")]
+    # MLflow takes equal names and digests for the same data.
+    scene = "" if data.scene == PLAIN.name else f" {data.scene}"
+    inputs = [_input(f"{data.source}{scene}", data.digest, sizes, "training")]
     if data.test_digest is not None:
         test = {"num_rows": data.n_test, "image_px": data.image_px, "classes": data.classes}
-        inputs.append(_input(f"{data.source}-test", data.test_digest, test, "evaluation"))
+        inputs.append(_input(f"{data.source}-test{scene}", data.test_digest, test, "evaluation"))
     return inputs
 
 

@@ -23,6 +23,7 @@ from harness.devices import (
 )
 from harness.errors import UsageError
 from harness.recipes import RECIPES, recipe
+from harness.scene_spec import span_text
 from harness.schedule import check_warmup
 from harness.tracking_uri import public_uri
 
@@ -268,7 +269,8 @@ def _option(name: str, knob: Knob) -> Callable[[Command], Command]:
             help=f"{knob.help}  [default: {text}]",
         )  # fmt: skip
     return click.option(
-        flag, name, type=knob.kind, default=default, metavar=_metavar(name, knob),
+        flag, name, type=span_text if knob.span else knob.kind, default=default,
+        metavar=_metavar(name, knob),
         show_default=default not in (None, ""), help=knob.help,
     )  # fmt: skip
 
@@ -278,4 +280,6 @@ def _metavar(name: str, knob: Knob) -> str:
         return f"[{'|'.join(_NAMES[name])}]"
     if knob.choices:
         return f"[{'|'.join(knob.choices)}]"
+    if knob.span:
+        return "X[..Y]"
     return {int: "N", float: "X"}.get(knob.kind, "NAME")

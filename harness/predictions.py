@@ -6,7 +6,7 @@ import dataclasses
 import io
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +18,8 @@ from harness.record import Split
 from harness.store import write_atomically
 
 EXAMPLES_FILE = "examples.npz"
+
+_FACTOR = "factor_"
 
 _T = TypeVar("_T", "Predictions", "Examples")
 
@@ -32,6 +34,8 @@ class Predictions:
         boxes: float32 `[n, 4]`, true boxes, see `harness.boxes`.
         probabilities: float32 `[n, classes]`, softmax output.
         predicted_boxes: float32 `[n, 4]`, raw box output, not clipped.
+        factors: name -> float32 `[n]`, what made each scene hard, see `harness.scenes.FACTORS`;
+            empty in older files. In the file they are arrays `factor_NAME`.
 
     Raises:
         ValueError: a shape or data type is another, or a label is not a class.
@@ -42,6 +46,7 @@ class Predictions:
     boxes: NDArray[np.float32]
     probabilities: NDArray[np.float32]
     predicted_boxes: NDArray[np.float32]
+    factors: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n, classes = len(self.ids), self.probabilities.shape[-1]
@@ -50,12 +55,16 @@ class Predictions:
         _check("boxes", self.boxes, np.float32, (n, 4))
         _check("probabilities", self.probabilities, np.float32, (n, classes))
         _check("predicted_boxes", self.predicted_boxes, np.float32, (n, 4))
+        for name, values in self.factors.items():
+            _check(f"factor {name}", values, np.float32, (n,))
         if not ((self.labels >= 0) & (self.labels < classes)).all():
             raise ValueError(f"labels must lie in [0, {classes}), got {self.labels}")
 
     def save(self, path: Path) -> None:
         """Write the arrays as a compressed `.npz`, byte for byte the same for equal arrays."""
-        write_npz(path, {name: getattr(self, name) for name in self.__slots__})
+        arrays = {name: getattr(self, name) for name in self.__slots__ if name != "factors"}
+        factors = {f"{_FACTOR}{name}": values for name, values in self.factors.items()}
+        write_npz(path, arrays | factors)
 
     @classmethod
     def load(cls, path: Path) -> Predictions:
@@ -131,16 +140,27 @@ def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]], *, compressed: boo
 
 
 def _load(kind: type[_T], path: Path) -> _T:
-    names = [field.name for field in dataclasses.fields(kind)]
+    names = [each.name for each in dataclasses.fields(kind) if each.name != "factors"]
     try:
         # NumPy leaves a damaged file open if it is given the path.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return kind(**{name: archive[name] for name in names})
+            arrays: dict[str, Any] = {name: archive[name] for name in names}
+            if kind is Predictions:
+                # Whatever else is there must be one: a damaged name must not lose it.
+                more = [name for name in archive.files if name not in names]
+                arrays["factors"] = {_factor(name): archive[name] for name in more}
+            return kind(**arrays)
     # Damaged bytes raise whatever zipfile, zlib and NumPy's header parser come across.
     except Exception as error:
         raise StoreError(
             f"{path} must hold the arrays {', '.join(names)}, but cannot be read: {error}."
         ) from error
+
+
+def _factor(name: str) -> str:
+    if not name.startswith(_FACTOR):
+        raise ValueError(f"it holds an array {name!r}, which is none of them")
+    return name.removeprefix(_FACTOR)
 
 
 def _check(

@@ -30,3 +30,16 @@ def permutation(n: int, *key: str | int) -> NDArray[np.int64]:
     """Return a uniformly random permutation of `0..n-1` that belongs to a key; int64 `[n]`."""
     # The stable sort decides even the tie of two equal words, whose probability is n^2 / 2^65.
     return np.argsort(words(n, *key), kind="stable").astype(np.int64)
+
+
+def halves(drawn: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """Return the upper and the lower 32 bits of words, for two draws each."""
+    return drawn >> np.uint64(32), drawn & np.uint64(0xFFFF_FFFF)
+
+
+def below(drawn: NDArray[np.uint64], bounds: int | NDArray[np.int64]) -> NDArray[np.int64]:
+    """Map draws of 32 bits onto `0..bound-1` each; int64 of their shape.
+
+    Multiply and shift, with a bias below bound / 2^32 (Lemire 2019).
+    """
+    return ((drawn * np.asarray(bounds, np.uint64)) >> np.uint64(32)).astype(np.int64)

@@ -18,8 +18,12 @@ from harness.config import RunConfig
 from harness.errors import StoreError, UsageError
 from harness.metrics import METRICS as METRICS
 from harness.metrics import QUALITY as QUALITY
+from harness.scene_spec import PLAIN
 
 RECORD_VERSION = 1
+
+_PLAIN_DIGEST = "2f52e15d4997293e"
+"""Of plain scenes in version 1, which is what records without a scene had."""
 
 Status = Literal["finished", "failed", "pruned", "interrupted"]
 Role = Literal["run", "trial", "final", "rerun"]
@@ -89,9 +93,12 @@ class DataIdentity:
     labels, None as long as the test split stayed sealed.
 
     Attributes:
+        channels: 1 of grey images, 3 of those in colour.
         class_names: one for each class; empty if they are just numbers, and in older records.
         skipped: images left out because something was wrong with them, as the user asked.
         duplicates: copies of other training images left out.
+        scene: in words, what scenes were made of; older records had plain ones.
+        scene_digest: what has the same has the same bytes.
     """
 
     source: str
@@ -107,6 +114,9 @@ class DataIdentity:
     class_names: tuple[str, ...] = ()
     skipped: int = 0
     duplicates: int = 0
+    scene: str = PLAIN.name
+    scene_version: int = 1
+    scene_digest: str = _PLAIN_DIGEST
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> DataIdentity:

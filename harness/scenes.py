@@ -1,18 +1,20 @@
-"""Scenes: a 28x28 digit at a random place on a black 75x75 canvas.
+"""Scenes: a 28x28 digit at a random place on a black 75x75 canvas, or what a preset makes of it.
 
 Where digit `i` stands is a pure function of (data seed, split, epoch, i). It does not depend on
-which digits are asked for, in which order or in batches of which size.
+which digits are asked for, in which order or in batches of which size. Scenes that are harder than
+pasting a patch are made in `harness.scene_maker`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from harness.random_bits import words
+from harness.random_bits import below, halves, words
 
 DIGIT_PX = 28
 """Side of the pasted patch: MNIST's image size."""
@@ -30,16 +32,32 @@ class Scenes:
 
     Attributes:
         ids: int64 `[n]`, index of the example in its split.
-        images: uint8 `[n, 75, 75]`, in colour `[n, height, width, 3]`; a pixel `p` stands for the
+        images: uint8 `[n, height, width]`, in colour `[n, height, width, 3]`; a pixel `p` is the
             intensity `p / 255` in [0, 1].
         labels: int64 `[n]`, the class.
-        boxes: float32 `[n, 4]`, the box of the pasted patch, see `harness.boxes`.
+        boxes: float32 `[n, 4]`, the box of the whole digit, see `harness.boxes`.
+        factors: name -> float32 `[n]`, what makes each scene hard, by the names in `FACTORS`;
+            empty if it is not known.
     """
 
     ids: NDArray[np.int64]
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
     boxes: NDArray[np.float32]
+    factors: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+
+
+FACTORS: Mapping[str, str] = {
+    "digit_px": "side of the digit's patch, in pixels",
+    "rotation_deg": "angle clockwise, in degrees",
+    "contrast": "way of full ink from the background to white, 1 is white",
+    "clutter": "fragments of other digits",
+    "occlusion": "share of the digit's ink that a bar hides",
+    "background": "0 black, 1 noise, 2 gradient, 3 texture",
+    "x": "centre of the box, as a fraction of the width",
+    "y": "centre of the box, as a fraction of the height",
+}
+"""What is known of each scene, and its unit."""
 
 
 def places(n: int, *, data_seed: int, split: str, epoch: int) -> NDArray[np.int64]:
@@ -49,10 +67,12 @@ def places(n: int, *, data_seed: int, split: str, epoch: int) -> NDArray[np.int6
         int64 `[n, 2]`: x and y of the patch's upper left corner in pixels, each uniform in 0..47.
         Row `i` is the same for every `n` greater than `i`.
     """
-    drawn = words(n, "places", data_seed, split, epoch)
-    halves = np.stack([drawn >> np.uint64(32), drawn & np.uint64(0xFFFF_FFFF)], axis=1)
-    # Multiply and shift maps 32 bits onto 48 places with a bias below 48 / 2^32 (Lemire 2019).
-    return ((halves * np.uint64(PLACES)) >> np.uint64(32)).astype(np.int64)
+    return corners_of(words(n, "places", data_seed, split, epoch), PLACES)
+
+
+def corners_of(drawn: NDArray[np.uint64], places: int | NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return x and y, each uniform in `0..places-1`, for random words `[n]`; int64 `[n, 2]`."""
+    return np.stack([below(half, places) for half in halves(drawn)], axis=1)
 
 
 def compose(
@@ -60,25 +80,32 @@ def compose(
     digits: NDArray[np.uint8],
     labels: NDArray[np.int64],
     corners: NDArray[np.int64],
+    canvas_px: int = CANVAS_PX,
 ) -> Scenes:
     """Paste each digit at its place.
 
     Args:
         ids: int64 `[n]`.
-        digits: uint8 `[n, 28, 28]`.
+        digits: uint8 `[n, m, m]`.
         labels: int64 `[n]`.
-        corners: int64 `[n, 2]`, x and y in pixels of the patches' upper left corners, 0..47.
+        corners: int64 `[n, 2]`, x and y in pixels of the patches' upper left corners.
+        canvas_px: side of a scene.
     """
-    n = len(ids)
-    images = np.zeros((n, CANVAS_PX, CANVAS_PX), np.uint8)
+    n, side = digits.shape[:2]
+    images = np.zeros((n, canvas_px, canvas_px), np.uint8)
     # A view of every 28x28 window of every canvas: one assignment pastes the whole batch.
-    windows = sliding_window_view(images, (DIGIT_PX, DIGIT_PX), axis=(1, 2), writeable=True)
+    windows = sliding_window_view(images, (side, side), axis=(1, 2), writeable=True)
     windows[np.arange(n), corners[:, 1], corners[:, 0]] = digits
-    return Scenes(ids=ids, images=images, labels=labels, boxes=patch_boxes(corners))
+    edges = np.concatenate([corners, corners + side], axis=1)
+    return Scenes(ids=ids, images=images, labels=labels, boxes=as_fractions(edges, canvas_px))
 
 
 def patch_boxes(corners: NDArray[np.int64]) -> NDArray[np.float32]:
     """Return the boxes of patches with these upper left corners `[n, 2]`; float32 `[n, 4]`."""
-    edges = np.concatenate([corners, corners + DIGIT_PX], axis=1)
+    return as_fractions(np.concatenate([corners, corners + DIGIT_PX], axis=1), CANVAS_PX)
+
+
+def as_fractions(edges: NDArray[np.int64], side_px: int) -> NDArray[np.float32]:
+    """Return boxes as fractions of a side, from edges in whole pixels `[n, 4]`."""
     # Both operands are exact in float32, so IEEE division gives the same bits everywhere.
-    return edges.astype(np.float32) / np.float32(CANVAS_PX)
+    return edges.astype(np.float32) / np.float32(side_px)

@@ -103,6 +103,7 @@ def _predict(scenes: Scenes, engine: Engine) -> Predictions:
         boxes=scenes.boxes,
         probabilities=probabilities,
         predicted_boxes=boxes,
+        factors=scenes.factors,
     )
 
 

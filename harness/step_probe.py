@@ -18,7 +18,6 @@ from harness.model import blueprint
 from harness.plain_words import in_words
 from harness.pools import CLASSES
 from harness.record import Measure
-from harness.scenes import CANVAS_PX
 from harness.step_memory import StepMemory, absent
 from harness.strategy import Layout
 from harness.tf_keras import tf
@@ -59,7 +58,8 @@ def measure(config: RunConfig) -> StepMemory:
 
 def _train_step(config: RunConfig, layout: Layout) -> Engine:
     """Build the network and take one step on blank images; return all that holds memory."""
-    plan = blueprint(config, image_shape=(CANVAS_PX, CANVAS_PX, 1), classes=CLASSES)
+    side = config.scene_spec().canvas_px
+    plan = blueprint(config, image_shape=(side, side, 1), classes=CLASSES)
     engine = Engine(
         EngineKey(
             blueprint=plan, replica_batch=config.batch_size, steps_per_call=1,

@@ -11,6 +11,7 @@ from harness.cell_plan import Contender
 from harness.config import RunConfig, knobs
 from harness.errors import UsageError, unknown_name
 from harness.options import read_config
+from harness.scene_spec import span_text
 from harness.schedule import check_warmup
 
 UNTIMED = ("epochs", "patience", "evaluate_test")
@@ -100,7 +101,7 @@ def _value(name: str, typed: str) -> str | int | float:
             return int(typed) if kind is int else float(typed)
         number = "a whole number" if kind is int else "a number"
         raise UsageError(f"`{name}` must be {number}, got {typed!r}.")
-    return typed
+    return span_text(typed) if knobs()[name].span else typed
 
 
 def _check_different(contenders: Sequence[Contender]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from harness.record import METRICS, TENSORFLOW_THREADS, DataIdentity, Machine
 from reports.compare import Comparison, RunLine, commit_words, data_values
 from reports.evidence import IMAGE_MEASURES
-from reports.wording import code, count, number, table, text
+from reports.wording import code, count, number, scene_words, table, text
 
 _FOLD_OVER = 12  # rows of a table that is folded away above that
 
@@ -63,7 +63,7 @@ def _data_and_machines(comparison: Comparison) -> list[str]:
     rows = [
         [code(d.source), code(d.digest), code(d.test_digest or "sealed"), str(d.data_seed),
          f"{d.n_train:,} / {d.n_validation:,} / {d.n_test or 0:,}",
-         f"{d.image_px} x {d.image_px} px, {d.classes} classes{_left_out(d)}"]
+         f"{d.image_px} x {d.image_px} px, {d.classes} classes{scene_words(d)}{_left_out(d)}"]
         for d in {data_values(board.data): board.data for board in comparison.tables}.values()
     ]  # fmt: skip
     if rows:

@@ -22,6 +22,7 @@ from reports.verdicts import Verdict, judge, rank_ranges
 DATA_FIELDS = (
     "source", "content of the training pool", "content of the test split",
     "number of test images", "data seed", "image size", "number of classes", "names of classes",
+    "scenes", "channels",
 )  # fmt: skip
 """Names of what `data_values` returns, in its order."""
 
@@ -156,7 +157,8 @@ def data_values(data: DataIdentity) -> tuple[object, ...]:
     The size of the training set is left out: it is a choice of the contender.
     """
     return (data.source, data.digest, data.test_digest, data.n_test, data.data_seed,
-            data.image_px, data.classes, data.class_names)  # fmt: skip
+            data.image_px, data.classes, data.class_names, data.scene_digest,
+            data.channels)  # fmt: skip
 
 
 def data_key(record: RunRecord) -> tuple[object, ...]:

@@ -33,6 +33,7 @@ from reports.wording import (
     count,
     interval,
     number,
+    scene_words,
     table,
     text,
     what_varied,
@@ -215,7 +216,7 @@ def _interval_note(board: Table) -> str:
 
 def data_name(data: DataIdentity) -> str:
     """Return a short name of a data set that tells two of them apart."""
-    return f"{code(data.source)} {data.digest[:8]} (data seed {data.data_seed})"
+    return f"{code(data.source)} {data.digest[:8]} (data seed {data.data_seed}{scene_words(data)})"
 
 
 def _why_apart(board: Table, tables: Sequence[Table]) -> str:

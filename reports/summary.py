@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from reports.compare import Comparison, Table, data_values
 from reports.verdict_section import p_words
-from reports.wording import code, count, number, text, what_varied, with_interval
+from reports.wording import code, count, number, scene_words, text, what_varied, with_interval
 
 _UNEQUAL = (
     "A search stands behind one of the two only: this says which is better as it is, not which "
@@ -108,7 +108,8 @@ def _belief(board: Table) -> str:
 def _data(board: Table) -> str:
     data = board.data
     return (
-        f"{code(data.source)} (content {code(data.digest)}, data seed {data.data_seed}), "
+        f"{code(data.source)} (content {code(data.digest)}, data seed {data.data_seed}"
+        f"{scene_words(data)}), "
         f"{data.n_test or 0:,} test images, sealed until the final evaluation."
     )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from harness.record import DataIdentity
+from harness.scene_spec import PLAIN
 from reports.statistics import Estimate
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|#~$])")
@@ -71,6 +73,11 @@ def what_varied(estimate: Estimate) -> str:
     if estimate.varied == "seeds and images":
         return estimate.varied
     return f"{estimate.n:,} {estimate.varied}"
+
+
+def scene_words(data: DataIdentity) -> str:
+    """Return, led by a comma, of what scenes were made; nothing for plain ones."""
+    return "" if data.scene == PLAIN.name else f", scene {code(data.scene)}"
 
 
 def count(n: int, noun: str) -> str:

@@ -13,19 +13,21 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from harness.config import Knob, knobs
+from harness.config import SCENE_FACTORS, Knob, knobs
 from harness.errors import UsageError, unknown_name
 
 Number = int | float
 Value = str | int | float
 
 _DEVICES = "a worker opens its devices once, and they change the speed, not the score"
+_SCENES = "trials that look at other scenes cannot be ranked"
 
 NOT_SEARCHED = {
     "seed": "the luckiest seed is no better configuration",
     "data_seed": "trials that look at different validation scenes cannot be ranked",
     "dataset": "trials that look at different images cannot be ranked",
     "skip_bad": "trials that look at different images cannot be ranked",
+    **dict.fromkeys(("scene", *SCENE_FACTORS), _SCENES),
     "train_examples": "the most would win; --trial-examples sets one number for all trials",
     "epochs": "the most would win; --trial-epochs sets one number for all trials",
     "evaluate_test": "trials never open the test split",

@@ -28,6 +28,9 @@ def values_of(knob: Knob) -> st.SearchStrategy[Any]:
         allowed = st.integers(int(knob.low), None if knob.high is None else int(knob.high))
     elif knob.kind is bool:
         allowed = st.booleans()
+    elif knob.span:
+        # Ranges that every canvas has room for, whatever the angle.
+        allowed = st.sampled_from(["8", "8..9", "22", "9..22"])
     else:
         allowed = st.text(max_size=20)
     return st.none() | allowed if knob.optional else allowed
@@ -40,6 +43,10 @@ def configs() -> st.SearchStrategy[RunConfig]:
     # So is a warm-up to a learning rate that is not scaled.
     fields["learning_rate_scaling"] = st.sampled_from(["linear", "sqrt"])
     fields["warmup_epochs"] = st.none() | st.floats(0, 1e6)
+    # Digits must fit the canvas, and shares are whole percents.
+    fields["canvas_px"] = st.none() | st.integers(64, 512)
+    fields["contrast"] = st.sampled_from([None, "1", "0.3..1", "0.07"])
+    fields["occlusion"] = st.none() | st.integers(0, 90).map(lambda percent: percent / 100)
     return st.builds(RunConfig, **fields)
 
 
@@ -61,7 +68,11 @@ def test_another_value_is_another_digest(config: RunConfig, data: st.DataObject)
     try:
         other = dataclasses.replace(config, **{name: value})
     except UsageError:  # both weights 0, a warm-up without scaling, or infinitely long
-        assert name in {"class_weight", "box_weight", "learning_rate_scaling", "warmup_epochs"}
+        assert name in {
+            "class_weight", "box_weight", "learning_rate_scaling", "warmup_epochs",
+            # No room for the largest digit, contrasts above 1, parts of a percent.
+            "canvas_px", "contrast", "occlusion", "digit_px", "scene",
+        }  # fmt: skip
         return
     assert (other.digest() == config.digest()) == (other == config)
 
