@@ -72,7 +72,7 @@ DESCRIBED = {
 
 
 PREVIEWED = {
-    name for name, knob in knobs().items() if knob.group == "Data"
+    name for name, knob in knobs().items() if knob.group in {"Data", "Augmentation"}
 } - {"train_examples", "evaluate_test"}  # fmt: skip
 """Fields of a configuration that decide what scenes look like."""
 

@@ -176,6 +176,30 @@ class RunConfig:
     seed: int = _knob(
         0, "Seed of weights and batch order.", "Training", kind=int, low=0, high=MAX_SEED
     )
+    augment_shift: float = _knob(
+        0.0, "Shift training images by up to this share of their sides.", "Augmentation",
+        kind=float, low=0, high=0.5,
+    )  # fmt: skip
+    augment_zoom: float = _knob(
+        0.0, "Zoom training images by up to this, in and out (0.2: factors 0.8 to 1.2).",
+        "Augmentation", kind=float, low=0, high=0.8,
+    )  # fmt: skip
+    augment_rotation_deg: int = _knob(
+        0, "Turn training images by up to this angle, to either side.", "Augmentation", kind=int,
+        low=0, high=180,
+    )  # fmt: skip
+    augment_contrast: float = _knob(
+        0.0, "Change the contrast of training images by up to this (0.2: factors 0.8 to 1.2).",
+        "Augmentation", kind=float, low=0, high=1,
+    )  # fmt: skip
+    augment_noise: float = _knob(
+        0.0, "Standard deviation of noise in training images, up to this share of white.",
+        "Augmentation", kind=float, low=0, high=0.5,
+    )  # fmt: skip
+    augment_erase: float = _knob(
+        0.0, "Cover up to this share of training images with a rectangle.", "Augmentation",
+        kind=float, low=0, high=0.5,
+    )  # fmt: skip
     dataset: str = _knob(
         "auto", "Where the small images come from, see `bench list datasets`.", "Data"
     )

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.augment import Augmentation, Augmenter
 from harness.config import RunConfig
 from harness.errors import UsageError
 from harness.pools import Pool, Source, held_out, stratified_order
@@ -17,6 +18,8 @@ from harness.scene_maker import SceneMaker
 from harness.scene_spec import PLAIN, SCENE_VERSION, SceneSpec
 from harness.scenes import Scenes
 from harness.sources import Say, resolve
+
+_NOTHING = Augmentation()
 
 FIXED_EPOCH = 0
 """The epoch in which validation and test scenes stand still; training starts at 1."""
@@ -38,7 +41,7 @@ def load(config: RunConfig, data_dir: Path | None, *, say: Say) -> Data:
     source = resolve(config.dataset, data_dir, say=say, skip_bad=config.skip_bad)
     return Data(
         source, data_seed=config.data_seed, train_examples=config.train_examples,
-        scene=config.scene_spec(),
+        scene=config.scene_spec(), augment=Augmentation.of(config), seed=config.seed,
     )  # fmt: skip
 
 
@@ -54,6 +57,8 @@ class Data:
         data_seed: seed of the split and of all factors of scenes.
         train_examples: size of the subset to train on; None for all.
         scene: what scenes are made of.
+        augment: what training scenes are changed by.
+        seed: of these changes.
 
     Attributes:
         source: such as "mnist" or "folder"; never "auto", never a path.
@@ -75,7 +80,7 @@ class Data:
 
     def __init__(
         self, source: Source, *, data_seed: int = 0, train_examples: int | None = None,
-        scene: SceneSpec = PLAIN,
+        scene: SceneSpec = PLAIN, augment: Augmentation = _NOTHING, seed: int = 0,
     ) -> None:  # fmt: skip
         self.source = source.name
         self.scene, self.image_px = scene, scene.canvas_px
@@ -94,6 +99,8 @@ class Data:
         self._train_rows = train_rows[: self.n_train]
         # Clutter comes from all training images: a scene is the same in every subset.
         self._train = self._maker(self._pool, train_rows, self.n_train, "train")
+        changes = augment != _NOTHING
+        self._augmenter = Augmenter(augment, seed=seed, n=self.n_train) if changes else None
         self._validation = self._maker(
             self._pool, self._validation_rows, self.n_validation, "validation"
         )
@@ -132,8 +139,9 @@ class Data:
         return permutation(self.n_train, "order", seed, epoch)
 
     def train_scenes(self, epoch: int, ids: NDArray[np.int64]) -> Scenes:
-        """Return training scenes as they stand in an epoch, in the order of `ids`."""
-        return self._train.make(epoch, ids)
+        """Return training scenes as they are trained on in an epoch, in the order of `ids`."""
+        scenes = self._train.make(epoch, ids)
+        return self._augmenter(scenes, epoch) if self._augmenter else scenes
 
     def validation(self) -> Scenes:
         """Return all validation scenes, the same every time."""

@@ -109,6 +109,14 @@ def test_a_file_that_is_something_else_is_named(tmp_path: Path, content: bytes) 
         Predictions.load(path)
 
 
+def test_files_without_factors_are_read_as_ever(tmp_path: Path) -> None:
+    arrays = {n: a for n, a in arrays_of(predictions()).items() if hasattr(Predictions, n)}
+    write_npz(tmp_path / "old.npz", arrays)
+    found = Predictions.load(tmp_path / "old.npz")
+    assert found.factors == {}
+    np.testing.assert_array_equal(found.boxes, predictions().boxes)
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"predictions-validation\.npz must hold"):
         Predictions.load(tmp_path / predictions_file("validation"))
@@ -121,8 +129,13 @@ def test_arrays_of_another_kind_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "one.npy", np.zeros(3))
     with pytest.raises(StoreError, match="must hold the arrays"):
         Predictions.load(tmp_path / "one.npy")
-    fields = dataclasses.fields(predictions())
-    arrays = {field.name: getattr(predictions(), field.name) for field in fields}
+    arrays = {
+        name if hasattr(Predictions, name) else f"factor_{name}": array
+        for name, array in arrays_of(predictions()).items()
+    }
+    write_npz(tmp_path / "more.npz", arrays | {"sum": np.zeros(3)})
+    with pytest.raises(StoreError, match="an array 'sum', which is none of them"):
+        Predictions.load(tmp_path / "more.npz")
     write_npz(tmp_path / "short.npz", arrays | {"labels": np.zeros(2, np.int64)})
     with pytest.raises(StoreError, match="labels must be int64"):
         Predictions.load(tmp_path / "short.npz")
@@ -159,7 +172,6 @@ def test_damage_is_a_store_error_or_harmless(saved: Path, data: st.DataObject) -
     except StoreError:
         return
     # Some bytes (dates, attributes) say nothing; whatever is read must be what was saved.
-    for field in dataclasses.fields(found):
-        np.testing.assert_array_equal(
-            getattr(found, field.name), getattr(predictions(20), field.name)
-        )
+    assert found.factors.keys() == predictions(20).factors.keys()
+    for name, array in arrays_of(predictions(20)).items():
+        np.testing.assert_array_equal(arrays_of(found)[name], array)
