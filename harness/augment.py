@@ -166,7 +166,7 @@ def erase(
     wide = np.minimum(area // high, width)
     top, left = below(down, height - high + 1), below(across, width - wide + 1)
     level = below(halves(drawn[:, 2])[0], 256)
-    # In double precision, whose products of these numbers are exact.
+    # IEEE double precision: the same everywhere.
     true = boxes * np.array([width, height, width, height], np.float64)
     common = np.minimum(true[:, 2:], np.stack([left + wide, top + high], axis=1))
     common = common - np.maximum(true[:, :2], np.stack([left, top], axis=1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -163,6 +164,8 @@ def _ends(name: str, text: object, *, per: int = 1) -> tuple[int, int]:
 
 def _scaled(name: str, text: str, per: int) -> int:
     value = float(text) * per
+    if not math.isfinite(value):
+        raise UsageError(f"`{name}` must be a number, got {text}.")
     if abs(value - round(value)) > 1e-6:
         steps = "whole" if per == 1 else f"a multiple of {1 / per:g}"
         raise UsageError(f"`{name}` must be {steps}, got {text}.")
