@@ -8,6 +8,10 @@ The rival is what notebooks do: `from_tensor_slices`, a `map` with
 `tf.image.pad_to_bounding_box` at random offsets, `/ 255`, `shuffle(5000)`, `batch(64)`. It gets
 parallel calls and prefetching on top. The pipeline yields `uint8`, because the model divides by
 255 itself; a third column shows it with that division done in NumPy.
+
+After that, the scenes of every preset and augmented ones, made as training takes them; they have
+no rival. They must not keep a training waiting: `notebook-cnn` takes 500 to 900 images/s on two
+cores, and each preset has to make at least five times as many scenes on one.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from statistics import median
@@ -26,10 +31,14 @@ import tensorflow as tf
 
 from harness.config import RunConfig
 from harness.data import Data, load
+from harness.data_speed import rounds as timed_rounds
+from harness.data_speed import scenes_made
+from harness.scene_spec import PRESETS
 from harness.scenes import CANVAS_PX, DIGIT_PX, PLACES, Scenes
 
 BATCH = 64
 WANTED_RATIO = 10
+WANTED_SCENES_PER_S = 5 * 900
 SHUFFLE_BUFFER = 5000
 
 
@@ -50,7 +59,28 @@ def main() -> int:
     for _ in range(arguments.rounds):
         for name, step in pipelines.items():
             rounds[name].append(images_per_s(step, arguments.seconds))
-    return report(f"{dataset}, {data.n_train:,} training digits, {os.cpu_count()} cores", rounds)
+    title = f"{dataset}, {data.n_train:,} training digits, {os.cpu_count()} cores"
+    code = report(title, rounds)
+    return max(code, presets(dataset, Path(folder) if folder else None, arguments))
+
+
+def presets(dataset: str, folder: Path | None, arguments: argparse.Namespace) -> int:
+    """Time and print the scenes of every preset; return 1 if one is too slow."""
+    configs = {name: RunConfig(dataset=dataset, scene=name) for name in PRESETS}  # type: ignore[arg-type]
+    configs["hard, augmented"] = replace(
+        configs["hard"], augment_shift=0.1, augment_zoom=0.2, augment_rotation_deg=15,
+        augment_contrast=0.2, augment_noise=0.05, augment_erase=0.1,
+    )  # fmt: skip
+    makers = [scenes_made(each, load(each, folder, say=print)) for each in configs.values()]
+    rates = timed_rounds(makers, repeats=arguments.rounds, seconds=arguments.seconds)
+    print(f"\n{'scenes/s':<24}{'min':>10}{'median':>10}{'max':>10}")
+    for name, some in zip(configs, rates, strict=True):
+        print(f"{name:<24}{min(some):>10,.0f}{median(some):>10,.0f}{max(some):>10,.0f}")
+    slow = [n for n, some in zip(configs, rates, strict=True)
+            if n in PRESETS and median(some) < WANTED_SCENES_PER_S]  # fmt: skip
+    verdict = f"FAILS for {', '.join(slow)}" if slow else "It holds"
+    print(f"\nPromise: every preset at least {WANTED_SCENES_PER_S:,} scenes/s. {verdict}.")
+    return 1 if slow else 0
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from harness.config import RunConfig
 from harness.geometry import Motion, moved_boxes, moved_images
 from harness.random_bits import below, halves, words
-from harness.scenes import Scenes
+from harness.scenes import Scenes, in_pieces
 
 _UNIT = 4096
 """Amounts are whole multiples of 1 / 4096."""
@@ -79,14 +79,25 @@ class Augmenter:
             scenes: images uint8 `[n, h, w]` or `[n, h, w, channels]`.
             epoch: from 1.
         """
-        drawn, amounts = self._words(epoch)[scenes.ids], self._amounts
+        drawn = self._words(epoch)
+
+        def changed(rows: NDArray[np.int64]) -> Scenes:
+            return self._changed(
+                Scenes(
+                    ids=scenes.ids[rows], images=scenes.images[rows], labels=scenes.labels[rows],
+                    boxes=scenes.boxes[rows],
+                ), drawn[scenes.ids[rows]],
+            )  # fmt: skip
+
+        return in_pieces(changed, np.arange(len(scenes.ids)))
+
+    def _changed(self, scenes: Scenes, drawn: NDArray[np.uint64]) -> Scenes:
+        amounts = self._amounts
         images, boxes = scenes.images, scenes.boxes
         if amounts.moves:
             motion = _motion(amounts, drawn[:, :2], images.shape[1:3])
             boxes, motion = moved_boxes(boxes, motion, images.shape[1:3])
             images = moved_images(images, motion)
-        else:
-            images = images.copy()
         pale, noisy = halves(drawn[:, 2])
         if amounts.contrast:
             images = paler(images, _UNIT + _either(pale, amounts.contrast))
@@ -95,7 +106,7 @@ class Augmenter:
         if amounts.erase:
             most = _upto(halves(drawn[:, 4])[0], amounts.erase)
             erase(images, boxes, most, drawn[:, 4:])
-        return replace(scenes, images=images, boxes=boxes, factors={})
+        return replace(scenes, images=images, boxes=boxes)
 
     def _words(self, epoch: int) -> NDArray[np.uint64]:
         """Return the words of all examples; an epoch is drawn at once and kept."""

@@ -42,7 +42,7 @@ from harness.options import (
 from harness.report_options import REPORT_FIELDS, check_report_options, report_options
 from harness.sweep_options import check_sweep_options, sweep_options
 from harness.targets import Target
-from harness.timed_contenders import UNTIMED, read_contenders, timed_config
+from harness.timed_contenders import UNTIMED, read_contenders, read_scene_contenders, timed_config
 from harness.timing_options import (
     calibrate_options,
     read_calibrate_plan,
@@ -255,13 +255,26 @@ def throughput(context: click.Context, /, **values: Any) -> None:
     are compared within rounds; what disturbed a process is told and nothing is left out. Every
     cell is kept with its raw samples, in --out and in MLflow. Ctrl-C keeps what was measured.
     """
-    plan = read_throughput_plan(values)
-    contenders = read_contenders(values, given="backbones" in given(context))
+    plan, chosen = read_throughput_plan(values), given(context)
+    if values["data_only"]:
+        _time_scenes(values, chosen, plan.seconds if "seconds" in chosen else 1.0)
+        return
+    contenders = read_contenders(values, given="backbones" in chosen)
     from harness import cmd_throughput
 
     cmd_throughput.throughput(
         contenders, plan, repeats=values["repeats"], observer=values["observer"],
         as_json=values["as_json"], **_places(values),
+    )  # fmt: skip
+
+
+def _time_scenes(values: dict[str, Any], chosen: set[str], seconds: float) -> None:
+    contenders = read_scene_contenders(values, given=chosen)
+    from harness import cmd_data_speed
+
+    cmd_data_speed.data_speed(
+        contenders, repeats=values["repeats"], seconds=seconds, as_json=values["as_json"],
+        data_dir=values["data_dir"],
     )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from harness.occlusion import hide
 from harness.resample import Inked, inked
 from harness.scene_factors import SceneFactors, draw_factors
 from harness.scene_spec import SceneSpec
-from harness.scenes import Scenes, as_fractions, compose, corners_of
+from harness.scenes import Scenes, as_fractions, compose, corners_of, in_pieces
 
 INK = 64
 """A pixel that a digit covers by 64 of 255 or more is inked: a quarter, about what is seen as part
@@ -49,33 +49,31 @@ class SceneMaker:
         self._drawn: tuple[int, SceneFactors] | None = None
         # Then nothing but the place is drawn, and pasting is several times as fast.
         self._pasted = replace(
-            spec, name="plain", box_fit="patch", canvas_px=75, digit_px=(28, 28)
+            spec, name="plain", canvas_px=75, digit_px=(28, 28)
         ) == SceneSpec() and set(spec.digit_px) == {self._images.shape[1]}
 
     def make(self, epoch: int, ids: NDArray[np.int64]) -> Scenes:
         """Return scenes as they stand in an epoch, in the order of `ids`."""
-        factors, rows = self._factors(epoch).take(ids), self._rows[ids]
-        digits, labels = self._images[rows], self._labels[rows]
-        canvas = self._spec.canvas_px
-        if self._pasted and self._spec.box_fit == "patch":
-            corners = corners_of(factors.place, canvas - digits.shape[1] + 1)
-            scenes = compose(ids, digits, labels, corners, canvas)
-            hidden = np.zeros(len(ids), np.float32)
-        else:
-            scenes, hidden = self._composed(ids, digits, labels, factors)
+        every = self._factors(epoch)
+        if self._pasted:
+            return self._pasted_scenes(ids, every)
+        return in_pieces(lambda some: self._composed_scenes(some, every), ids)
+
+    def _pasted_scenes(self, ids: NDArray[np.int64], every: SceneFactors) -> Scenes:
+        factors, rows, canvas = every.take(ids), self._rows[ids], self._spec.canvas_px
+        corners = corners_of(factors.place, canvas - self._images.shape[1] + 1)
+        scenes = compose(ids, self._images[rows], self._labels[rows], corners, canvas)
+        hidden = np.zeros(len(ids), np.float32)
         return replace(scenes, factors=_known(factors, scenes.boxes, hidden))
 
-    def _composed(
-        self, ids: NDArray[np.int64], digits: NDArray[np.uint8], labels: NDArray[np.int64],
-        factors: SceneFactors,
-    ) -> tuple[Scenes, NDArray[np.float32]]:  # fmt: skip
-        """Return scenes, and how much of the ink is hidden."""
+    def _composed_scenes(self, ids: NDArray[np.int64], every: SceneFactors) -> Scenes:
+        factors, rows = every.take(ids), self._rows[ids]
         canvas, percent = self._spec.canvas_px, factors.contrast_percent
         images = np.zeros((len(ids), canvas, canvas), np.uint8)
         paint(images, factors.background, factors.background_word)
         donors = self._images, self._rows
         scatter(images, factors.clutter, factors.clutter_words, donors, percent)
-        ink = inked(digits, factors.digit_px.tolist(), factors.rotation_deg.tolist())
+        ink = inked(self._images[rows], factors.digit_px.tolist(), factors.rotation_deg.tolist())
         corners = corners_of(factors.place, canvas - ink.side_px + 1)
         _write(images, ink, corners, percent)
         hidden = np.zeros(len(ids), np.float32)
@@ -85,7 +83,10 @@ class SceneMaker:
         if self._spec.box_fit == "ink":
             edges = ink_edges(ink, corners)
         boxes = as_fractions(edges, canvas)
-        return Scenes(ids=ids, images=images, labels=labels, boxes=boxes), hidden
+        known = _known(factors, boxes, hidden)
+        return Scenes(
+            ids=ids, images=images, labels=self._labels[rows], boxes=boxes, factors=known
+        )
 
     def _factors(self, epoch: int) -> SceneFactors:
         """Return the factors of all examples; drawing an epoch takes longer than a batch."""

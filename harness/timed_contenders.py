@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from harness.cell_plan import Contender
 from harness.config import RunConfig, knobs
 from harness.errors import UsageError, unknown_name
 from harness.options import read_config
-from harness.scene_spec import span_text
+from harness.scene_spec import PRESETS, span_text
 from harness.schedule import check_warmup
 
 UNTIMED = ("epochs", "patience", "evaluate_test")
@@ -48,6 +48,27 @@ def read_contenders(values: Mapping[str, Any], *, given: bool) -> tuple[Contende
     )
     _check_different(found)
     return found
+
+
+def read_scene_contenders(
+    values: Mapping[str, Any], *, given: Collection[str]
+) -> tuple[Contender, ...]:
+    """Return the contenders of `--data-only`: those that are named, else every preset of scenes.
+
+    Args:
+        values: as for `read_contenders`.
+        given: names of the parameters that the user set.
+
+    Raises:
+        UsageError: a value or name is not allowed, or two contenders are the same.
+    """
+    if values["contenders"]:
+        return read_contenders(values, given="backbones" in given)
+    names = [values["scene"]] if "scene" in given else list(PRESETS)
+    one = {**values, "backbone": values["backbones"][0]}
+    return tuple(
+        Contender(name=name, config=timed_config({**one, "scene": name})) for name in names
+    )
 
 
 def timed_config(values: Mapping[str, Any], command: str = "throughput") -> RunConfig:

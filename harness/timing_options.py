@@ -58,6 +58,11 @@ _THROUGHPUT = (
         "--observer/--no-observer", "observer", default=True, show_default=True,
         help="Measure also what progress and logging cost beside the training.",
     ),
+    click.option(
+        "--data-only", is_flag=True,
+        help="Time only how scenes are made, in this process for a second a round: of every "
+        "preset, unless --scene or --contender names some.",
+    ),
     _JSON,
 )  # fmt: skip
 
