@@ -65,7 +65,7 @@ def gradients(side: int, drawn: NDArray[np.uint64]) -> NDArray[np.uint8]:
 
 @functools.cache
 def noise_bank() -> NDArray[np.uint8]:
-    """Return independent pixels, each evenly from 0 to `BRIGHTEST`."""
+    """Return independent pixels, each from 0 to `BRIGHTEST`, nearly evenly."""
     noise = _bytes(BANK_PX**2, "noise").reshape(BANK_PX, BANK_PX).astype(np.uint16)
     return (noise * np.uint16(BRIGHTEST + 1) >> np.uint16(8)).astype(np.uint8)
 

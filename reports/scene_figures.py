@@ -68,7 +68,7 @@ def scenes_plot(
     table = scene_table(examples, class_names).sort_values("id").head(MOST_SCENES)
     return Plot(
         name=name,
-        alt=f"{len(table)} scenes: a small image on a black canvas, its true box around it",
+        alt=f"{len(table)} scenes with the true box around the object in each",
         caption=f"Example scenes with their true boxes ({code(what)}).",
         table=table,
         draw=_drawer(examples, predicted=False),

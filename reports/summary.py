@@ -49,7 +49,8 @@ def _heading(board: Table, comparison: Comparison) -> str:
     """Return what tells a leaderboard from others: its data, else the budget of its searches."""
     budget = comparison.telling_budget(board)
     searched = "" if budget is None else f", searched with {budget.words()}"
-    return f"On {code(board.data.source)} {board.data.digest[:8]}{searched}"
+    data = board.data
+    return f"On {code(data.source)} {data.digest[:8]}{scene_words(data)}{searched}"
 
 
 def _apart(board: Table, above: Sequence[Table]) -> str:

@@ -145,7 +145,13 @@ def test_the_order_of_arrival_changes_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"digest": "00" * 8}, {"test_digest": "00" * 8}, {"data_seed": 1}, {"source": "digits"}],
+    [
+        {"digest": "00" * 8},
+        {"test_digest": "00" * 8},
+        {"data_seed": 1},
+        {"source": "digits"},
+        {"scene_digest": "00" * 8},
+    ],
 )
 def test_other_data_is_never_ranked_together(tmp_path: Path, change: dict[str, Any]) -> None:
     first = seeds(tmp_path, "a-cnn", GOOD)

@@ -171,5 +171,5 @@ def test_a_config_cannot_be_changed() -> None:
 def test_every_knob_says_what_it_is(name: str) -> None:
     knob = knobs()[name]
     assert knob.help.endswith(".")
-    assert knob.group in {"Model", "Training", "Data", "Hardware"}
+    assert knob.group in {"Model", "Training", "Augmentation", "Data", "Hardware"}
     knob.check(name, getattr(RunConfig(), name))
