@@ -59,6 +59,17 @@ class Augmentation:
         return bool(self.shift or self.zoom or self.rotation_deg)
 
 
+def augmenter(amounts: Augmentation, *, seed: int, n: int) -> Augmenter | None:
+    """Return what changes training scenes; None if nothing does.
+
+    Args:
+        amounts: the greatest.
+        seed: of all draws.
+        n: number of training examples.
+    """
+    return None if amounts == Augmentation() else Augmenter(amounts, seed=seed, n=n)
+
+
 class Augmenter:
     """Changes training scenes, the same way every time it is asked.
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from harness.class_parts import Part, Parts
-from harness.small_images import MOST_PX, letterbox
 from harness.problems import Problem, raise_problems
 from harness.scenes import DIGIT_PX
+from harness.small_images import MOST_PX, letterbox
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
 """What Pillow may open. It knows more, some of which start other programs (EPS)."""

@@ -22,7 +22,7 @@ from harness.cluster_options import check_cluster_options, cluster_options, the_
 from harness.compare_options import compare_options, read_measures
 from harness.config import RunConfig, knobs
 from harness.contender_specs import MOST_STEPS, check_shares, gpus_of_this_machine, parse_specs
-from harness.datasets import FETCHED
+from harness.datasets import FETCHED, has_photos
 from harness.durations import parse_span
 from harness.errors import BenchError, InterruptedRun, UsageError, unknown_name
 from harness.options import (
@@ -641,7 +641,7 @@ def certify(**values: Any) -> None:
 
 @bench.group()
 def data() -> None:
-    """Look at the data, or download it."""
+    """Look at the data, count, download or export it."""
 
 
 @data.command(cls=Sectioned)
@@ -671,7 +671,6 @@ def data() -> None:
     "--out", type=click.Path(path_type=Path), default=DEFAULT_OUT, show_default=True,
     envvar="BENCH_OUT", help="Folder for all results.",
 )  # fmt: skip
-@config_options(without=set(knobs()) - {"skip_bad"})
 @data_dir_option
 def preview(**values: Any) -> None:
     """Draw scenes with their true boxes into a picture."""
@@ -717,13 +716,53 @@ def stats(**values: Any) -> None:
     How sides and centres of the training boxes are spread is shown too.
     What is bad in a data set of your own is listed, and left out of the counts. The test split
     stays sealed unless it is named: then its classes and copies are counted, and nothing shown.
+    Of photos all are counted together, and no pixel is decoded.
     """
     config = read_config({**values, "skip_bad": True})
+    if has_photos(config.dataset):
+        from harness import cmd_photo_stats
+
+        cmd_photo_stats.photo_stats(config.dataset, as_json=values["as_json"])
+        return
     from harness import cmd_data
     from harness.data_stats import SPLITS
 
     splits = [split for split in SPLITS if split in values["splits"]]
     cmd_data.stats(config, splits=splits, as_json=values["as_json"], data_dir=values["data_dir"])
+
+
+@data.command(name="export", cls=Sectioned)
+@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@config_options(without=set(knobs()) - PREVIEWED - {"train_examples"})
+@click.option(
+    "--split", "splits", multiple=True, type=click.Choice(["train", "validation", "test"]),
+    default=("train", "validation"), show_default=True,
+    help="What to write; may be repeated. Only test breaks the seal of the test split.",
+)  # fmt: skip
+@click.option(
+    "--epoch", type=int, default=1, show_default=True, metavar="N",
+    help="Training scenes move each epoch: which one to write.",
+)  # fmt: skip
+@click.option(
+    "--most", type=int, metavar="N", help="Scenes of each split, the first by id.  [default: all]"
+)
+@data_dir_option
+def export_data(folder: Path, **values: Any) -> None:
+    """Write scenes as PNG files with COCO annotations, for other tools to train on.
+
+    DIR/SPLIT/images/ and DIR/SPLIT/instances.json: the very scenes of a run with these options,
+    with their exact boxes and, as attributes, the factors that made them.
+    """
+    config = read_config(values)
+    for name, least in (("epoch", 1), ("most", 1)):
+        if values[name] is not None and values[name] < least:
+            raise UsageError(f"--{name} must be at least {least}, got {values[name]}.")
+    from harness import cmd_data_export
+
+    cmd_data_export.export(
+        config, folder, splits=list(dict.fromkeys(values["splits"])), epoch=values["epoch"],
+        most=values["most"], data_dir=values["data_dir"],
+    )  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -13,7 +13,7 @@ from rich.text import Text
 from harness.class_sets import SETS, Mirrors
 from harness.config import RunConfig
 from harness.console import console, note, say, waiting
-from harness.data import load
+from harness.data import load, load_scenes
 from harness.data_stats import BINS, Stats, StatsSplit, count
 from harness.predictions import Examples
 from harness.problems import MOST_SHOWN
@@ -51,9 +51,7 @@ def preview(
     picture = scenes_plot(examples, name=path.stem, what=f"{data.source} {split}",
                            class_names=data.class_names)  # fmt: skip
     write_atomically(path, picture.png())
-    note(
-        f"{len(examples.ids)} {split} scenes of {data.source} ({data.identity().scene}): {path}"
-    )
+    note(f"{len(examples.ids)} {split} scenes of {data.source} ({data.identity().scene}): {path}")
 
 
 def fetch(name: str, *, to: Path | None, mirrors: Mirrors | None = None) -> None:
@@ -89,7 +87,7 @@ def stats(
     Raises:
         DataError: the data cannot be used at all.
     """
-    found = count(load(config, data_dir, say=say), splits)
+    found = count(load_scenes(config, data_dir, say=say), splits)
     if as_json:
         console.file.write(json.dumps(found.to_json(), indent=1) + "\n")
         return

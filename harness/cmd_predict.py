@@ -64,6 +64,7 @@ class Locator:
         run_id: of the run that trained it.
         side_px, channels: of its canvas.
         class_names: in the order of their indices.
+        black_only: whether it has seen light digits on black ground only.
         serve: from uint8 `[n, side, side, channels]` to the outputs of an export.
     """
 
@@ -71,6 +72,7 @@ class Locator:
     side_px: int
     channels: int
     class_names: tuple[str, ...]
+    black_only: bool
     serve: Callable[..., Mapping[str, Any]]
 
 
@@ -134,7 +136,8 @@ def _of_run(record: RunRecord, folder: Path) -> Locator:
     height, _, channels = exported.image_shape(record.data)
     return Locator(
         run_id=record.run_id, side_px=height, channels=channels,
-        class_names=exported.class_names(record.data), serve=served.serve,
+        class_names=exported.class_names(record.data),
+        black_only=exported.knows_black_only(record.config), serve=served.serve,
     )  # fmt: skip
 
 
@@ -148,7 +151,8 @@ def _of_export(folder: Path) -> Locator:
             serve = exported.loaded(folder)
         return Locator(
             run_id=str(card["run_id"]), side_px=int(height), channels=int(channels),
-            class_names=tuple(map(str, card["class_names"])), serve=serve,
+            class_names=tuple(map(str, card["class_names"])),
+            black_only=bool(card["black_only"]), serve=serve,
         )  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(
@@ -162,8 +166,7 @@ def _look(
 ) -> Iterator[Found]:
     """Yield what is found in each file and draw it; a batch of pictures is in memory at a time."""
     drawings = _drawing_names(files)
-    # Photos in colour have no ground of their own that could be bright by mistake.
-    wish: Invert = "off" if invert == "auto" and locator.channels == 3 else invert
+    wish: Invert = "off" if invert == "auto" and not locator.black_only else invert
     for start in range(0, len(files), _BATCH):
         with waiting(f"picture {start + 1} of {len(files)} ..."):
             pictures = [

@@ -25,7 +25,6 @@ from harness.data import Data, load
 from harness.datasets import epochs_for
 from harness.errors import BenchError, InterruptedRun, UsageError
 from harness.options import places
-from harness.problems import listed
 from harness.record import EpochPoint, RunRecord
 from harness.run_id import new_run_id
 from harness.schedule import check_warmup
@@ -78,7 +77,7 @@ def run(
     configs = [with_data_defaults(config, data, chosen) for config in configs]
     check_step(configs[0], data.n_train)
     check_warmup(configs[0])
-    replicas = _open_devices(configs, (data.image_px, data.image_px, 1), data.classes)
+    replicas = _open_devices(configs, (data.image_px, data.image_px, data.channels), data.classes)
     unfinished = functools.partial(
         find_unfinished, store, data_digest=data.identity().digest, replicas=replicas, say=say
     )
@@ -259,15 +258,8 @@ def with_data_defaults(config: RunConfig, data: Data, chosen: Collection[str]) -
 
 def tell_left_out(data: Data) -> None:
     """Say which images of the training pool were left out, if any."""
-    if data.pool.duplicates:
-        copies = data.pool.duplicates
-        say(f"left out {copies:,} cop{'y' if copies == 1 else 'ies'} of other images")
-    if data.pool.problems:
-        count = len(data.pool.problems)
-        say(
-            f"left out {data.pool.skipped:,} images for {count:,} "
-            f"problem{'' if count == 1 else 's'}:\n{listed(data.pool.problems, most=3)}"
-        )
+    for line in data.left_out():
+        say(f"left out {line}")
 
 
 def show(record: RunRecord, store: Store, *, in_full: bool) -> None:

@@ -31,6 +31,8 @@ Jit = Literal["off", "on", "auto"]
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 Scaling = Literal["none", "linear", "sqrt"]
 Decay = Literal["none", "linear", "cosine"]
+Color = Literal["auto", "grey", "rgb"]
+Cache = Literal["memory", "disk", "none"]
 BoxLoss = Literal["mse", "huber", "giou", "ciou"]
 Pretrained = Literal["none", "imagenet"]
 
@@ -206,6 +208,14 @@ class RunConfig:
     skip_bad: bool = _knob(
         False, "Leave out what is bad in a data set of your own, instead of an error.", "Data",
         kind=bool, on_off="skip-bad/no-skip-bad",
+    )  # fmt: skip
+    color: Color = _knob(
+        "auto", "Whether photos are shown in colour; auto: photos are, small images are grey.",
+        "Data", choices=get_args(Color),
+    )  # fmt: skip
+    cache: Cache = _knob(
+        "disk", "Where decoded photos are kept; none decodes them again each time.", "Data",
+        choices=get_args(Cache),
     )  # fmt: skip
     data_seed: int = _knob(
         0, "Seed of splits and of all factors of scenes.", "Data", kind=int, low=0, high=MAX_SEED

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.class_parts import class_names
-from harness.data import Data
+from harness.scene_data import SceneData
 
 StatsSplit = Literal["train", "validation", "test"]
 SPLITS: tuple[StatsSplit, ...] = ("train", "validation", "test")
@@ -70,7 +70,7 @@ class Stats:
         }
 
 
-def count(data: Data, splits: Sequence[StatsSplit]) -> Stats:
+def count(data: SceneData, splits: Sequence[StatsSplit]) -> Stats:
     """Count what splits hold.
 
     Args:
@@ -113,7 +113,7 @@ def box_shares(boxes: NDArray[np.float32]) -> dict[str, tuple[float, ...]]:
     }
 
 
-def _boxes(data: Data) -> NDArray[np.float32]:
+def _boxes(data: SceneData) -> NDArray[np.float32]:
     """Return the boxes of all training scenes; float32 `[n, 4]`."""
     parts = np.array_split(np.arange(data.n_train, dtype=np.int64), -(-data.n_train // _CHUNK))
     return np.concatenate([data.train_scenes(1, ids).boxes for ids in parts])

@@ -20,9 +20,15 @@ DATASETS: dict[str, str] = {
     "folder:PATH": "images of your own in a folder for each class, also below train and test",
     "npz:PATH": "a NumPy file with x_train, y_train and maybe x_test, y_test; or x and y",
     "idx:PATH": "IDX files of images and labels in a folder, or with this beginning of a name",
+    "voc:PATH": "photos with boxes as Pascal VOC has them: Annotations, JPEGImages, ImageSets",
+    "coco:FILE.json": "photos with boxes in COCO's format, the photos beside the file",
+    "csv:FILE": "photos with boxes in a table: path, label, x_min, y_min, x_max, y_max, split",
 }
 
-OWN = ("folder", "npz", "idx")
+PHOTOS = ("voc", "coco", "csv")
+"""Kinds of data sets of real photos with boxes."""
+
+OWN = ("folder", "npz", "idx", *PHOTOS)
 """Kinds of data sets that a user brings; their names are a kind, a colon and a path."""
 
 FETCHED = ("mnist", "fashion-mnist", "kmnist")
@@ -48,6 +54,11 @@ def own_path(name: str) -> tuple[str, Path] | None:
     if not colon or kind not in OWN:
         return None
     return kind, Path(os.path.abspath(os.path.expanduser(path)))  # noqa: PTH100, PTH111
+
+
+def has_photos(name: str) -> bool:
+    """Return whether a data set holds real photos with boxes, instead of small images."""
+    return name.partition(":")[0] in PHOTOS
 
 
 def check_dataset(name: str) -> None:

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.small_images import weights
 from harness.pools import Pool, Source, checked_pool, stratified_order
 from harness.scenes import DIGIT_PX
+from harness.small_images import weights
 
 N_DIGITS, N_TEST, N_VALIDATION = 1_797, 300, 300
 

@@ -116,7 +116,9 @@ def engine_key(config: RunConfig, data: Data, layout: Layout) -> EngineKey:
         )
     return EngineKey(
         blueprint=blueprint(
-            config, image_shape=(data.image_px, data.image_px, 1), classes=data.classes
+            config,
+            image_shape=(data.image_px, data.image_px, data.channels),
+            classes=data.classes,
         ),
         replica_batch=batch,
         # More than an epoch holds would be filled up with blank steps.

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.config import RunConfig
+from harness.datasets import has_photos
 from harness.errors import ExportError, StoreError
 from harness.model import blueprint, build
 from harness.predictions import EXAMPLES_FILE, Examples
@@ -131,7 +132,12 @@ def image_shape(data: DataIdentity) -> tuple[int, int, int]:
 
 def class_names(data: DataIdentity) -> tuple[str, ...]:
     """Return what the classes are called, in the order of their indices."""
-    return tuple(str(index) for index in range(data.classes))
+    return data.class_names or tuple(str(index) for index in range(data.classes))
+
+
+def knows_black_only(config: RunConfig) -> bool:
+    """Return whether a network has seen nothing but light digits on black ground."""
+    return not has_photos(config.dataset) and config.scene_spec().background == "black"
 
 
 def export(record: RunRecord, folder: Path, to: Path) -> Checked:
@@ -222,6 +228,7 @@ def card(record: RunRecord, checked: Checked) -> dict[str, Any]:
         "class_names": class_names(record.data),
         "input": {"name": IMAGES, "dtype": "uint8", "shape": [None, *image_shape(record.data)]},
         "outputs": list(OUTPUTS),
+        "black_only": knows_black_only(record.config),
         "box": "x_min, y_min, x_max, y_max in fractions of the image",
         "data": {"source": record.data.source, "digest": record.data.digest},
         "weights_sha256": record.files[WEIGHTS_FILE],

@@ -11,9 +11,9 @@ import numpy as np
 
 from harness.class_parts import Part, Parts
 from harness.idx import IdxFault, existing, read_shape, read_values
-from harness.small_images import MOST_PX, letterbox
 from harness.named_labels import named
 from harness.problems import Problem, raise_problems
+from harness.small_images import MOST_PX, letterbox
 
 MOST_BYTES = 1 << 32
 """Of pixels in one file: a small gzip can promise terabytes."""

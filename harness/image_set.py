@@ -66,6 +66,7 @@ class ImageSet:
         source: what the user named, such as "voc:photos".
         class_names: sorted; a label is an index into it.
         train, validation: the splits.
+        n_available: how many photos there are to train on, subset or not.
         left_out: what is in none.
         digest: 32 hexadecimal digits; of the bytes of training and validation photos, their
             classes and boxes, and the rules that make scenes of them. Names of files, Pillow's
@@ -97,6 +98,7 @@ class ImageSet:
             chosen.pool, data_seed=data_seed, validation_given=chosen.validation_given
         )
         self._check_sizes(len(trains), len(validates))
+        self.n_available = len(trains)
         trains = trains[: self._subset_size(train_examples, len(trains))]
         rows = np.array(chosen.rows, np.int64)
         self.train, self.validation = (

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.class_parts import Part, Parts
-from harness.small_images import MOST_PX, grey, letterbox
 from harness.named_labels import named
 from harness.problems import Problem, raise_problems
+from harness.small_images import MOST_PX, grey, letterbox
 
 MOST_BYTES = 1 << 32
 """Of one array: a file of a few kilobytes can unpack to terabytes."""

@@ -55,6 +55,7 @@ class Outcomes:
             confidence=predictions.probabilities.max(axis=1).astype(np.float64),
             boxes=predictions.boxes,
             iou=per_example(predictions).iou,
+            factors=predictions.factors,
         )
 
     @property

@@ -174,7 +174,7 @@ def draw_scenes(table: pd.DataFrame, images: Sequence[np.ndarray], *, predicted:
 
 
 def _draw_scene(axes: Axes, scene: pd.Series, image: np.ndarray, *, predicted: bool) -> None:
-    height, width = image.shape
+    height, width = image.shape[:2]
     axes.set_axis_on()
     axes.grid(visible=False)
     axes.set_xticks([])

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from own_data import pictures
 
 from harness.class_parts import Part, Parts, own_source, test_pool, train_pool
-from harness.data import Data
 from harness.errors import DataError
 from harness.pools import Pool, held_out, stratified_order
 from harness.problems import Problem
+from harness.scene_data import SceneData
 
 test_pool.__test__ = False  # type: ignore[attr-defined]  # a pool of test images, no test
 
@@ -40,7 +40,7 @@ def test_no_image_stands_in_two_splits_and_each_class_in_all(sizes, copies, seed
     names = tuple("abcde"[: len(sizes)])
     whole = part(np.concatenate([images] * copies), labels * copies, names)
     source = source_of(whole)
-    data = Data(source, data_seed=seed)
+    data = SceneData(source, data_seed=seed)
     splits = [data.patches(split) for split in ("train", "validation", "test")]
     assert sum(len(contents(pool)) for pool in splits) == len(labels)
     assert set().union(*map(contents, splits)) == {image.tobytes() for image in images}
@@ -63,7 +63,7 @@ def test_a_tenth_of_each_class_is_held_out_but_at_least_one(labels, seed):
 
 def test_the_test_part_is_the_same_for_every_seed():
     whole = part(pictures(60, 1), [0, 1] * 30)
-    digests = {Data(source_of(whole), data_seed=s).patches("test").digest() for s in range(4)}
+    digests = {SceneData(source_of(whole), data_seed=s).patches("test").digest() for s in range(4)}
     assert len(digests) == 1
 
 
@@ -125,7 +125,7 @@ def test_a_test_part_keeps_its_copies_and_takes_the_classes_of_training():
     train = part(pictures(6, 1), [0, 0, 1, 1, 0, 1], ("b", "c"))
     same = np.repeat(pictures(1, 2), 3, axis=0)
     given_test = part(same, [1, 1, 0], ("b", "c"))
-    data = Data(source_of(train, given_test))
+    data = SceneData(source_of(train, given_test))
     assert data.patches("test").labels.tolist() == [1, 1, 0]
     assert data.identity().n_test == 3
 
@@ -137,7 +137,7 @@ def test_a_class_that_was_never_trained_is_a_fault_of_each_image():
         DataError, match=r"image 1: its class must be in the training part, got 'z'"
     ):
         source_of(train, other).read_test()
-    data = Data(source_of(train, other, skip_bad=True))
+    data = SceneData(source_of(train, other, skip_bad=True))
     assert data.identity().skipped == 0
     data.open_test()
     assert (data.identity().n_test, data.identity().skipped) == (1, 2)

@@ -12,10 +12,10 @@ from toy_sweep import sweep, toy_plan
 
 from harness import cli
 from harness.config import RunConfig
-from harness.data import Data
 from harness.datasets import TRAIN_EXAMPLES
 from harness.digits import source
 from harness.mnist import N_VALIDATION
+from harness.scene_data import SceneData
 from harness.sent_notes import SENT_FILE
 from harness.store import RECORD_FILE, Store, file_digest
 from harness.tracking_uri import destination, resolve_uri
@@ -183,5 +183,5 @@ assert not slow, slow
 
 
 def test_a_final_trains_on_as_many_examples_as_are_told():
-    assert Data(source()).n_train == TRAIN_EXAMPLES["digits"]
+    assert SceneData(source()).n_train == TRAIN_EXAMPLES["digits"]
     assert TRAIN_EXAMPLES["mnist"] == 60_000 - N_VALIDATION

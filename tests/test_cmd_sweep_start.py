@@ -9,9 +9,9 @@ import pytest
 from harness import cli
 from harness.cmd_lines import sweep_command
 from harness.cmd_sweep_request import Request, searched_spaces, sweep_plan
-from harness.data import Data
 from harness.digits import source
 from harness.options import given, read_configs
+from harness.scene_data import SceneData
 from sweeps.plan import read_plan, settle_plan
 
 pytestmark = [
@@ -33,7 +33,7 @@ def planned(line):
     (config,) = (dataclasses.replace(each, threads=1) for each in read_configs(values))
     (space,) = searched_spaces([config], request.search, chosen)
     return sweep_plan(
-        config, request, space, "digits", Data(source()).identity().digest, examples=1197
+        config, request, space, "digits", SceneData(source()).identity().digest, examples=1197
     )
 
 

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from harness.boxes import area
 from harness.config import RunConfig
-from harness.data import Data, load
+from harness.data import load
 from harness.errors import UsageError
 from harness.pools import Pool, Source
+from harness.scene_data import SceneData
 from harness.sources import resolve
 
 N_POOL, N_VALIDATION, N_TEST = 240, 40, 30
@@ -42,7 +43,7 @@ def source(reads: list[str] | None = None) -> Source:
     )  # fmt: skip
 
 
-DATA = Data(source(), data_seed=5)
+DATA = SceneData(source(), data_seed=5)
 
 
 def sha256(scenes) -> str:
@@ -70,7 +71,7 @@ def test_an_example_has_the_same_bytes_in_every_order_and_batch(ids, batch):
 
 @given(st.integers(10, 199), st.integers(10, 200), st.integers(0, 99))
 def test_smaller_subsets_are_contained_in_larger_ones_byte_for_byte(a, b, seed):
-    small, large = (Data(source(), data_seed=seed, train_examples=n) for n in sorted((a, b)))
+    small, large = (SceneData(source(), data_seed=seed, train_examples=n) for n in sorted((a, b)))
     ids = np.arange(small.n_train)
     assert sha256(small.train_scenes(2, ids)) == sha256(large.train_scenes(2, ids))
     assert sha256(small.validation()) == sha256(large.validation())
@@ -109,13 +110,13 @@ def test_labels_stay_with_their_digits():
 
 
 def test_the_data_seed_changes_the_split_and_nothing_of_the_test():
-    other = Data(source(), data_seed=6)
+    other = SceneData(source(), data_seed=6)
     assert set(pixels(other.validation())) != set(pixels(DATA.validation()))
-    assert pixels(other.open_test()) == pixels(Data(source(), data_seed=5).open_test())
+    assert pixels(other.open_test()) == pixels(SceneData(source(), data_seed=5).open_test())
 
 
 def test_order_is_a_permutation_that_belongs_to_seed_and_epoch():
-    data = Data(source(), train_examples=50)
+    data = SceneData(source(), train_examples=50)
     orders = [data.train_order(epoch, seed) for epoch in (1, 2) for seed in (0, 1)]
     for order in orders:
         assert sorted(order.tolist()) == list(range(50))
@@ -125,7 +126,7 @@ def test_order_is_a_permutation_that_belongs_to_seed_and_epoch():
 
 def test_the_test_pool_is_read_by_open_test_alone():
     reads: list[str] = []
-    data = Data(source(reads))
+    data = SceneData(source(reads))
     for epoch in (1, 2):
         data.train_scenes(epoch, data.train_order(epoch, 0))
     data.validation()
@@ -145,7 +146,7 @@ def test_the_test_pool_is_read_by_open_test_alone():
 @pytest.mark.parametrize("asked", [1, 9, 201, 10**9])
 def test_a_subset_that_does_not_fit_is_refused(asked):
     with pytest.raises(UsageError) as caught:
-        Data(source(), train_examples=asked)
+        SceneData(source(), train_examples=asked)
     assert str(caught.value) == (
         "`train_examples` must be 10 (one per class) to 200 on small, "
         f"got {asked:,}. Leave it out to train on all of them."
@@ -183,7 +184,7 @@ def test_golden_bytes_of_mnist():
     folder = os.environ.get("BENCH_DATA_DIR")
     if not folder:
         pytest.skip("BENCH_DATA_DIR names no folder with MNIST")
-    data = Data(resolve("mnist", Path(folder), say=pytest.fail))
+    data = SceneData(resolve("mnist", Path(folder), say=pytest.fail))
     assert (
         sha256(data.train_scenes(1, np.arange(5000)))
         == "76e357841dde5a01d161a40868a7ced679ec71798bcd24f48c24325b6c73931a"

@@ -151,9 +151,7 @@ def test_the_test_pixels_stay_sealed(tmp_path, mode):
     keep = {"canvas_px": 16, "cache": mode, "cache_dir": tmp_path / "cache"}
     data = load_images(source, **keep)
     assert (data.test_opened, data.n_test, data.test_digest) == (False, None, None)
-    with pytest.raises(
-        DataError, match=r"000008\.png \(boxes\.csv:\d+\): the image"
-    ):
+    with pytest.raises(DataError, match=r"000008\.png \(boxes\.csv:\d+\): the image"):
         data.open_test()
     assert not data.test_opened
     lenient = load_images(source, **keep, skip_bad=True)

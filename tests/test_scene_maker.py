@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from harness.backgrounds import BRIGHTEST
 from harness.config import RunConfig
-from harness.data import Data, load
+from harness.data import load
 from harness.digits import source
 from harness.resample import inked
+from harness.scene_data import SceneData
 from harness.scene_factors import draw_factors
 from harness.scene_maker import INK, SceneMaker
 from harness.scene_spec import BACKGROUNDS, PLAIN, PRESETS, SceneSpec
@@ -227,11 +228,11 @@ def test_clutter_is_cut_from_digits_of_the_split() -> None:
 
 
 def test_training_scenes_move_and_the_others_stand_still() -> None:
-    data = Data(source(), scene=PRESETS["hard"])
+    data = SceneData(source(), scene=PRESETS["hard"])
     assert digest(data.validation()) == digest(data.validation())
     assert digest(data.train_scenes(1, IDS)) != digest(data.train_scenes(2, IDS))
     assert data.image_px == 75
-    assert Data(source(), scene=dataclasses.replace(PLAIN, canvas_px=64)).image_px == 64
+    assert SceneData(source(), scene=dataclasses.replace(PLAIN, canvas_px=64)).image_px == 64
 
 
 def test_what_a_digit_covers_is_what_is_recorded() -> None:
