@@ -515,7 +515,7 @@ def doctor(**values: Any) -> None:
 
 @bench.group(name="list")
 def list_group() -> None:
-    """List what can be chosen: backbones, heads, recipes, strategies, datasets."""
+    """List what can be chosen: backbones, heads, recipes, strategies, datasets, scenes."""
 
 
 @list_group.command(name="backbones")
@@ -556,6 +556,14 @@ def list_datasets() -> None:
     from harness.datasets import DATASETS
 
     _table(list(DATASETS.items()))
+
+
+@list_group.command(name="scenes")
+def list_scenes() -> None:
+    """List the presets of scenes: the options that each stands for."""
+    from harness.scene_spec import PRESETS
+
+    _table([(name, spec.option_words()) for name, spec in PRESETS.items()])
 
 
 @bench.command(cls=Sectioned)

@@ -99,10 +99,31 @@ class SceneSpec:
         text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    def options(self) -> dict[str, Any]:
+        """Return the factors by the names and in the form of options."""
+
+        def span(ends: tuple[int, int], per: int) -> str:
+            return "..".join(dict.fromkeys(f"{end / per:g}" for end in ends))
+
+        return {
+            "digit_px": span(self.digit_px, 1),
+            "box_fit": self.box_fit,
+            "rotation_deg": self.rotation_deg,
+            "background": self.background,
+            "contrast": span(self.contrast_percent, 100),
+            "clutter": self.clutter,
+            "occlusion": self.occlusion_percent / 100,
+            "canvas_px": self.canvas_px,
+        }
+
+    def option_words(self) -> str:
+        """Return the factors as the options that set them."""
+        return " ".join(f"--{k.replace('_', '-')} {v}" for k, v in self.options().items())
+
     def words(self) -> str:
         """Return the preset's name and what differs from it, such as "hard, clutter=0"."""
         preset = PRESETS[self.name]
-        mine, usual = _as_given(self), _as_given(preset)
+        mine, usual = self.options(), preset.options()
         others = [f"{name}={value}" for name, value in mine.items() if value != usual[name]]
         return ", ".join([self.name, *others])
 
@@ -188,24 +209,6 @@ def _check_whole(name: str, value: object, low: int, high: int) -> None:
     # NaN and floats are refused by their type.
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         raise UsageError(f"`{name}` must be a whole number from {low} to {high}, got {value!r}.")
-
-
-def _as_given(spec: SceneSpec) -> dict[str, Any]:
-    """Return the factors by the names and in the form of options."""
-
-    def span(ends: tuple[int, int], per: int) -> str:
-        return "..".join(dict.fromkeys(f"{end / per:g}" for end in ends))
-
-    return {
-        "digit_px": span(spec.digit_px, 1),
-        "box_fit": spec.box_fit,
-        "rotation_deg": spec.rotation_deg,
-        "background": spec.background,
-        "contrast": span(spec.contrast_percent, 100),
-        "clutter": spec.clutter,
-        "occlusion": spec.occlusion_percent / 100,
-        "canvas_px": spec.canvas_px,
-    }
 
 
 PRESETS: Mapping[str, SceneSpec] = MappingProxyType(

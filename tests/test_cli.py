@@ -303,6 +303,8 @@ def test_lists_name_everything(home: Path, capsys: pytest.CaptureFixture[str]) -
     assert "mirrored" in bench("list strategies", capsys)[1]
     assert "scikit-learn" in bench("list datasets", capsys)[1]
     assert "soft-argmax" in bench("list heads", capsys)[1]
+    hard = "--digit-px 14..42 --box-fit ink --rotation-deg 30 --background mixed --contrast 0.4..1"
+    assert f"hard       {hard} --clutter 8 --occlusion 0.3" in bench("list scenes", capsys)[1]
 
 
 def test_status_of_nothing_says_how_to_start(
