@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from harness.mlflow_names import TAG_LIMIT
+from harness.mlflow_names import BEST_PREFIX, SD, TAG_LIMIT
 from harness.record import METRICS
 
 GROUP_FILE = "group.json"
@@ -53,6 +53,7 @@ def group_metrics(members: Mapping[str, Mapping[str, float]]) -> dict[str, float
         f"{backbone}/{name}": value
         for backbone, metrics in members.items()
         for name, value in metrics.items()
+        if not name.startswith(BEST_PREFIX)
     }
     for name in _TOTALS:
         parts = [metrics[name] for metrics in members.values() if name in metrics]
@@ -83,5 +84,5 @@ def _cell(metrics: Mapping[str, float], name: str) -> str:
     if name.startswith(("trials_", "examples_")):
         return f"{metrics[name]:,.0f}"
     text = f"{metrics[name]:.{METRICS['score'].digits}f}"
-    spread = metrics.get(f"{name}_sd")
+    spread = metrics.get(f"{name}{SD}")
     return text if spread is None else f"{text} ± {spread:.{METRICS['score'].digits}f}"

@@ -40,6 +40,18 @@ EPOCH_PREFIX = "epoch/"
 EPOCH_MARK = "epoch/train_s"
 """Written with every epoch: its history tells which epochs MLflow has."""
 
+BEST_PREFIX = "best/"
+"""Of a sweep's metrics: what its best trial chose, as far as it is a number."""
+
+BEST_TAG = "best."
+"""The same as tags, whatever it is."""
+
+FINAL_SEEDS = "final_seeds"
+"""Over how many runs the means at a sweep are."""
+
+SD, LOW, HIGH = "_sd", "_low", "_high"
+"""Behind the name of a mean: standard deviation and 95 % interval over seeds."""
+
 MlflowStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
 # A pruned trial did what was asked of it; KILLED would put MLflow's red cross on most of a sweep.

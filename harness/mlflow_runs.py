@@ -24,7 +24,7 @@ from harness.mlflow_artifacts import dataset_inputs, run_files
 from harness.mlflow_client import Connection
 from harness.mlflow_group import group_of, is_group, manifest_file
 from harness.mlflow_sweep import less_is_better, objective, sweep_params
-from harness.mlflow_view import sweep_view
+from harness.mlflow_view import sweep_view, sweeps_view
 from harness.record import DataIdentity, EpochPoint, Role, RunRecord, Status
 from harness.store import Store
 
@@ -117,11 +117,7 @@ class RunWriter:
             self._client.set_tag(run_id, names.OWNER, self._owner.name)
             self._client.set_tag(run_id, names.STATUS, "running")
             self._client.log_dict(run_id, dict(manifest), manifest_file(manifest))
-            metric, whole = objective(manifest), group_of(manifest)
-            tag, view = sweep_view(
-                whole or name, metric, ascending=less_is_better(metric), group=whole is not None
-            )
-            self._client.set_experiment_tag(self.connection.experiment_id, tag, view)
+            self._show_views(name, manifest)
             self._live[key] = run_id
         return run_id
 
@@ -180,13 +176,18 @@ class RunWriter:
         return run_id
 
     def update_parent(
-        self, parent: str, metrics: Mapping[str, float], note: str, step: int
+        self,
+        parent: str,
+        metrics: Mapping[str, float],
+        note: str,
+        step: int,
+        tags: Mapping[str, str] | None = None,
     ) -> None:
         """Write what a sweep amounts to by now; `step` is the number of runs that have ended."""
         self._client.log_batch(
             parent,
             metrics=_metrics(metrics, step, _now_ms()),
-            tags=_tags({names.NOTE: note}),
+            tags=_tags({names.NOTE: note, **(tags or {})}),
         )
 
     def close_parent(self, name: str, parent: str, status: str, reason: str | None) -> None:
@@ -322,6 +323,15 @@ class RunWriter:
             "mlflow.source.name": "bench sweep",
         }
         return self._create(f"{role} {name}", tags, sweep_params(manifest), group, _now_ms())
+
+    def _show_views(self, name: str, manifest: Mapping[str, Any]) -> None:
+        """Save in MLflow's page the views of this sweep's trials, and of all sweeps."""
+        metric, whole = objective(manifest), group_of(manifest)
+        tag, view = sweep_view(
+            whole or name, metric, ascending=less_is_better(metric), group=whole is not None
+        )
+        for key, value in {tag: view, **sweeps_view()}.items():
+            self._client.set_experiment_tag(self.connection.experiment_id, key, value)
 
     def _forget_reason(self, run: Run | None) -> None:
         """Remove why an earlier attempt at this run ended: the next end may have no reason."""

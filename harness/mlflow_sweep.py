@@ -1,24 +1,42 @@
 """What the parent run of a sweep says: counts by state, best trial, means over the final seeds.
 
 Pure functions, like `harness.mlflow_names`. The numbers stand under the same names as those of
-the trials, so that parent and trials line up in the columns of MLflow's table.
+the trials, so that parent and trials line up in the columns of MLflow's table. What a sweep fixed
+is a param and what its best trial chose a metric `best/...`, as MLflow's params never change: so
+parallel coordinates of several sweeps have axes for both.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
+from harness.config import RunConfig
 from harness.metrics import METRICS, QUALITY, Metric
-from harness.mlflow_names import TAG_LIMIT, finite
+from harness.mlflow_names import (
+    BEST_PREFIX,
+    BEST_TAG,
+    FINAL_SEEDS,
+    HIGH,
+    LOW,
+    SD,
+    TAG_LIMIT,
+    finite,
+    params,
+)
 from harness.record import Role, RunRecord, Status
+from harness.students_t import t_quantile
 
 _MEANS = (
     "test_score", "test_accuracy", "test_mean_iou", "test_localization_accuracy", "images_per_s",
 )  # fmt: skip
+
+_BOUNDS = dict.fromkeys(_MEANS, (0.0, 1.0)) | {"images_per_s": (0.0, math.inf)}
+"""The values that each can take; its interval is cut there."""
 
 _COSTS = ("images_per_s", "evaluation_s", "mflops", "skipped_steps")
 """What a search may be after besides quality."""
@@ -32,6 +50,7 @@ class SweepRow:
 
     Attributes:
         contender: the trial, such as "trial 07 · notebook-cnn"; its finals say the same.
+        config: what was trained.
         results: of a finished run, what a search may be after, by full name.
         finals: results of a finished final run by name; empty for a trial.
         tested: test metrics of a finished run, by their full name.
@@ -40,6 +59,7 @@ class SweepRow:
     """
 
     contender: str
+    config: RunConfig
     role: Role
     status: Status
     results: Mapping[str, float]
@@ -57,6 +77,7 @@ def sweep_row(record: RunRecord) -> SweepRow:
     number = "?" if record.trial is None else f"{record.trial:02d}"
     return SweepRow(
         contender=f"trial {number} · {record.config.backbone}",
+        config=record.config,
         role=record.role,
         status=record.status,
         results={n: v for n, v in values.items() if n.startswith("validation_") or n in _COSTS},
@@ -68,12 +89,18 @@ def sweep_row(record: RunRecord) -> SweepRow:
 
 
 def sweep_params(manifest: Mapping[str, Any]) -> dict[str, str]:
-    """Return the entries of a sweep's manifest as `sweep.*` strings; nested ones as JSON."""
+    """Return the entries of a sweep's manifest as `sweep.*` strings, nested ones as JSON.
+
+    What all its finals have in common stands under its own name too, as in the runs themselves.
+    """
     texts = {
         f"sweep.{name}": value if isinstance(value, str) else json.dumps(value, default=str)
         for name, value in manifest.items()
     }
-    return {name: text[:TAG_LIMIT] for name, text in texts.items()}
+    final = dict(manifest.get("base") or {}) | dict(manifest.get("final_overrides") or {})
+    varied = {"seed", *_searched(manifest)}
+    fixed = {name: value for name, value in final.items() if name not in varied}
+    return params(fixed) | params(texts)
 
 
 def sweep_metrics(
@@ -81,8 +108,9 @@ def sweep_metrics(
 ) -> dict[str, float]:
     """Return the parent's metrics: counts, budget, best validation result, finals, optimism gap.
 
-    Finals are told by mean and spread. Numbers in `summary` are added under their names; none
-    replaces a number computed here.
+    Finals are told by mean, standard deviation and 95 % interval over their seeds, as reports
+    compute it. Numbers in `summary` are added under their names; none replaces a number computed
+    here.
     """
     rows = list(rows)
     values = {
@@ -96,14 +124,55 @@ def sweep_metrics(
     if best is None:
         return finite(values)
     values |= {name: best.results[name] for name in objectives(manifest) if name in best.results}
-    gaps = {"optimism_gap": _gaps(manifest, best, rows)}
-    for name, samples in (_finals(rows).get(best.contender, {}) | gaps).items():
-        if not samples:
-            continue
-        values[name] = statistics.fmean(samples)
-        if len(samples) > 1:
-            values[f"{name}_sd"] = statistics.stdev(samples)
+    values |= {
+        f"{BEST_PREFIX}{name}": float(value)
+        for name, value in best_values(manifest, best).items()
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+    }
+    finals = _finals(rows).get(best.contender, {})
+    for name, samples in finals.items():
+        values |= _over_seeds(name, samples)
+    if finals:
+        values[FINAL_SEEDS] = float(max(map(len, finals.values())))
+    if gaps := _gaps(manifest, best, rows):
+        values |= _over_seeds("optimism_gap", gaps)
     return finite(values)
+
+
+def sweep_tags(manifest: Mapping[str, Any], rows: Iterable[SweepRow]) -> dict[str, str]:
+    """Return what the best trial chose as tags `best.*`: those that are no numbers too."""
+    best = best_trial(manifest, rows)
+    if best is None:
+        return {}
+    values = best_values(manifest, best) | {"trial": best.contender}
+    return {f"{BEST_TAG}{name}": text for name, text in params(values).items()}
+
+
+def best_values(manifest: Mapping[str, Any], best: SweepRow) -> dict[str, object]:
+    """Return the searched fields of the best trial; one that it did not draw is None."""
+    values = best.config.to_json()
+    return {name: values[name] for name in _searched(manifest) if name in values}
+
+
+def _searched(manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(manifest.get("space") or ())
+
+
+def _over_seeds(name: str, samples: list[float]) -> dict[str, float]:
+    """Return mean, standard deviation and Student's 95 % interval, as far as there are any."""
+    mean = statistics.fmean(samples)
+    values = {name: mean}
+    if len(samples) < 2:
+        return values
+    spread = statistics.stdev(samples)
+    values[f"{name}{SD}"] = spread
+    if max(samples) == min(samples):  # no interval of no width: as in reports
+        return values
+    half = t_quantile(0.975, len(samples) - 1) * spread / math.sqrt(len(samples))
+    lowest, highest = _BOUNDS.get(name, (-math.inf, math.inf))
+    values[f"{name}{LOW}"] = max(lowest, mean - half)
+    values[f"{name}{HIGH}"] = min(highest, mean + half)
+    return values
 
 
 def objective(manifest: Mapping[str, Any]) -> str:
@@ -153,7 +222,8 @@ def sweep_note(
     lines += [f"{k}: {v}" for k, v in summary.items() if isinstance(v, str) and k != "status"]
     lines.append(
         "The metrics of this run are the best trial's validation result and the means over "
-        "the final runs of that trial (`_sd`: standard deviation over their seeds). optimism_gap: "
+        "the final runs of that trial (over their seeds `_sd`: standard deviation; `_low`, "
+        "`_high`: 95 % interval of the mean). `best/...`: what that trial chose. optimism_gap: "
         "that validation result minus the test result of the same training with new seeds."
     )
     return "\n\n".join(lines)[:TAG_LIMIT]

@@ -21,7 +21,7 @@ from harness.mlflow_client import asking, one_at_a_time
 from harness.mlflow_group import GROUP_FILE, SWEEP_FILE, group_metrics, group_note, is_group
 from harness.mlflow_names import certificate_params, timings_params
 from harness.mlflow_runs import RunWriter
-from harness.mlflow_sweep import SweepRow, sweep_metrics, sweep_note, sweep_row
+from harness.mlflow_sweep import SweepRow, sweep_metrics, sweep_note, sweep_row, sweep_tags
 from harness.record import EpochPoint, Role, RunRecord
 from harness.sent_notes import SENT_FILE, folders_holding, is_sent, read_object
 from harness.store import RECORD_FILE, Store, file_digest, is_full, write_atomically
@@ -78,6 +78,7 @@ class Projection:
         self._store = store
         self._where = where
         self._sweeps: dict[str, _Sweep] = {}
+        self._unnoted: dict[str, tuple[Path, str, str]] = {}  # sweep -> its run sent last
 
     def open_sweep(self, manifest: Mapping[str, Any]) -> None:
         """Make the run of a sweep, or of a group before its sweeps, RUNNING and ours."""
@@ -104,8 +105,7 @@ class Projection:
         """Send a run that has ended, and what its sweep amounts to with it."""
         self._send(record)
         with self._alone():
-            for name in self._parents(record):
-                self._refresh(self._sweep(name), {})
+            self._refresh_all(self._parents(record))
 
     def reconcile(self, records: Iterable[RunRecord]) -> None:
         """Send those of the records that the store lacks; end the runs of dead processes."""
@@ -115,8 +115,7 @@ class Projection:
                 self._send(record)
                 touched |= set(self._parents(record))
         with self._alone():
-            for name in sorted(touched):
-                self._refresh(self._sweep(name), {})
+            self._refresh_all(sorted(touched))
             self._writer.bury_dead()
 
     def close_sweep(self, name: str, summary: Mapping[str, Any]) -> None:
@@ -228,8 +227,7 @@ class Projection:
     def _settle(self, touched: Iterable[str], *, keep: Iterable[str]) -> tuple[int, int]:
         """Bring parents up to date after their runs; return sweeps closed and runs buried."""
         with self._alone():
-            for name in sorted(touched):
-                self._refresh(self._sweep(name), {})
+            self._refresh_all(sorted(touched))
         closed = 0
         for folder in self._folders("sweeps", CLOSED_FILE):
             if not self._is_sent(folder, file_digest(folder / CLOSED_FILE)):
@@ -250,9 +248,15 @@ class Projection:
             sweep = self._sweep(record.sweep) if record.sweep is not None else None
             digest = digest_of_record(record)
             run_id = self._writer.finish(record, digest, parent=sweep.parent if sweep else None)
-            self._note(self._store.run_dir(record.run_id), run_id, digest)
-            if sweep is not None:
+            note = self._store.run_dir(record.run_id), run_id, digest
+            if record.sweep is not None and sweep is not None:
                 sweep.rows[record.run_id] = sweep_row(record)
+                # A sweep that is behind keeps a run that reads unsent: after a kill it is sent
+                # again, and the numbers of the sweep with it.
+                self._note_last(record.sweep)
+                self._unnoted[record.sweep] = note
+            else:
+                self._note(*note)
 
     def _parents(self, record: RunRecord) -> list[str]:
         """Return the sweep that a run belongs to and the sweep's group, as far as there are."""
@@ -285,6 +289,17 @@ class Projection:
             if record is not None:
                 yield record
 
+    def _refresh_all(self, parents: Iterable[str]) -> None:
+        """Bring sweeps and groups up to date; only then do all their runs read as sent."""
+        for name in parents:
+            self._refresh(self._sweep(name), {})
+        for name in list(self._unnoted):
+            self._note_last(name)
+
+    def _note_last(self, sweep: str) -> None:
+        if sweep in self._unnoted:
+            self._note(*self._unnoted.pop(sweep))
+
     def _refresh(self, sweep: _Sweep, summary: Mapping[str, Any]) -> None:
         if is_group(sweep.manifest):
             self._refresh_group(sweep)
@@ -295,6 +310,7 @@ class Projection:
             sweep_metrics(sweep.manifest, rows, summary),
             sweep_note(sweep.manifest, rows, summary),
             step=len(rows),
+            tags=sweep_tags(sweep.manifest, rows),
         )
 
     def _refresh_group(self, group: _Sweep) -> None:

@@ -7,6 +7,7 @@ import json
 import math
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -28,6 +29,7 @@ from harness.sent_notes import SENT_FILE
 from harness.store import Store
 from harness.timings import TIMINGS_FILE
 from harness.track import Tracker
+from reports.statistics import t_interval
 
 if TYPE_CHECKING:  # importing MLflow is left to `harness.mlflow_client`: its settings come first
     from mlflow.entities import Run
@@ -277,8 +279,11 @@ def test_the_parent_tells_the_story_of_the_sweep(store: Store, tracker: Tracker)
         "optimism_gap": 0.0, "optimism_gap_sd": math.sqrt(0.02),
         "test_score": 0.6,  # (0.5 + 0.7) / 2
         "test_score_sd": math.sqrt(0.02),  # (0.1 ** 2 + 0.1 ** 2) / (2 - 1)
+        # Student's t with 1 degree of freedom: 0.6 -+ 12.706 x 0.1, cut to what a score can be.
+        "test_score_low": 0.0, "test_score_high": 1.0, "final_seeds": 2,
+        "optimism_gap_low": -1.2706, "optimism_gap_high": 1.2706,
     }  # fmt: skip
-    assert parent.data.metrics == pytest.approx(expected)
+    assert parent.data.metrics == pytest.approx(expected, abs=1e-4)
     note = parent.data.tags["mlflow.note.content"]
     assert "**4 trials ended**: 2 finished, 1 failed, 1 pruned." in note
     assert "**0.6000** (trial 01 · notebook-cnn)" in note
@@ -286,6 +291,123 @@ def test_the_parent_tells_the_story_of_the_sweep(store: Store, tracker: Tracker)
     assert "command: bench sweep" in note
     assert parent.data.params["sweep.seed"] == "7"
     assert json.loads((artifacts_of(parent) / "sweep.json").read_text()) == MANIFEST
+
+
+KILLED_BETWEEN = """
+import os, signal, sys
+from pathlib import Path
+from tracked import MANIFEST, final, trial
+from harness.mlflow_runs import RunWriter
+from harness.store import Store
+from harness.track import Tracker
+
+tracker = Tracker(None, Store(Path(sys.argv[1])))
+tracker.open_sweep(MANIFEST)
+tracker.finish(trial(0))
+tracker.finish(final(0, 1, 0.5))
+tracker.flush()
+RunWriter.update_parent = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+tracker.finish(final(0, 2, 0.7))
+tracker.flush()
+"""
+
+
+def test_a_sweep_is_right_after_a_kill_between_its_run_and_itself(
+    store: Store, tracker: Tracker
+) -> None:
+    tests = Path(__file__).parent
+    environment = dict(os.environ) | {
+        "PYTHONPATH": os.pathsep.join([str(tests), str(tests.parent)])
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED_BETWEEN, str(store.root)], env=environment, check=False
+    )
+    assert done.returncode == -signal.SIGKILL
+    before = runs_of(store)
+    assert before["demo-t000-s2"].info.status == "FINISHED"
+    assert before["sweep:demo"].data.metrics["final_seeds"] == 1
+    tracker.sync()
+    after = runs_of(store)
+    assert set(after) == set(before)
+    metrics = after["sweep:demo"].data.metrics
+    assert (metrics["test_score"], metrics["final_seeds"]) == (pytest.approx(0.6), 2)
+    assert tracker.sync().sent == 0
+
+
+SEARCHED = {
+    "name": "demo", "base": CONFIG.to_json(), "final_overrides": {"epochs": 9},
+    "space": {"learning_rate": {"low": 1e-4, "high": 1e-2}, "head": {"values": ["dense"]}},
+}  # fmt: skip
+
+
+def of(number: int, score: float, head: str, rate: float) -> RunRecord:
+    config = dataclasses.replace(CONFIG, head=head, learning_rate=rate)
+    return dataclasses.replace(trial(number, score=score), config=config)
+
+
+def test_a_sweep_carries_what_its_best_trial_chose(store: Store, tracker: Tracker) -> None:
+    tracker.open_sweep(SEARCHED)
+    tracker.finish(of(0, 0.4, "dense", 0.004))
+    assert tracker.flush()
+    assert runs_of(store)["sweep:demo"].data.tags["best.head"] == "dense"
+    tracker.finish(of(1, 0.6, "pooled", 0.002))
+    tracker.finish(of(2, 0.5, "dense", 0.003))
+    assert tracker.flush()
+    parent = runs_of(store)["sweep:demo"].data
+    assert parent.metrics["best/learning_rate"] == 0.002
+    assert "best/head" not in parent.metrics
+    best = {name: tag for name, tag in parent.tags.items() if name.startswith("best.")}
+    assert best == {
+        "best.learning_rate": "0.002", "best.head": "pooled",
+        "best.trial": "trial 01 · notebook-cnn",
+    }  # fmt: skip
+    # What the sweep fixed reads as in its finals; what it searched is no param of all of them.
+    assert parent.params["backbone"] == "notebook-cnn"
+    assert parent.params["epochs"] == "9"
+    assert not {"learning_rate", "head", "seed"} & set(parent.params)
+
+
+def test_intervals_at_the_sweep_are_those_of_the_report(store: Store, tracker: Tracker) -> None:
+    tracker.open_sweep(MANIFEST)
+    scores, speeds = (0.71, 0.74, 0.72), (410.0, 395.0, 402.0)
+    tracker.finish(trial(0))
+    for seed, (score, speed) in enumerate(zip(scores, speeds, strict=True)):
+        measures = {"test_score": Measure(value=score), "images_per_s": Measure(value=speed),
+                    "test_accuracy": Measure(value=1.0)}  # fmt: skip
+        tracker.finish(dataclasses.replace(final(0, seed, score), measures=measures))
+    assert tracker.flush()
+    metrics = runs_of(store)["sweep:demo"].data.metrics
+    for name, values in (("test_score", scores), ("images_per_s", speeds)):
+        said = t_interval(values, varied="seeds")
+        assert (metrics[name], metrics[f"{name}_low"], metrics[f"{name}_high"]) == pytest.approx(
+            (said.value, said.low, said.high)
+        )
+    assert metrics["test_accuracy_sd"] == 0
+    assert "test_accuracy_low" not in metrics, "equal values have no interval in the report"
+    assert metrics["final_seeds"] == 3
+
+
+def test_one_final_has_no_interval(store: Store, tracker: Tracker) -> None:
+    tracker.open_sweep(MANIFEST)
+    tracker.finish(trial(0))
+    tracker.finish(final(0, 1, 0.7))
+    assert tracker.flush()
+    metrics = runs_of(store)["sweep:demo"].data.metrics
+    assert (metrics["test_score"], metrics["final_seeds"]) == (0.7, 1)
+    assert not {"test_score_sd", "test_score_low", "test_score_high"} & set(metrics)
+
+
+def test_all_sweeps_have_a_view_of_their_own(store: Store, tracker: Tracker) -> None:
+    tracker.open_sweep(MANIFEST)
+    assert tracker.flush()
+    client = open_client(f"sqlite:///{store.root / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("bench")
+    assert experiment is not None
+    view = json.loads(experiment.tags["mlflow.sharedViewState.bench-sweeps"])
+    state = json.loads(view["state"])
+    found = client.search_runs([experiment.experiment_id], filter_string=state["searchFilter"])
+    assert [run.info.run_name for run in found] == ["sweep demo"]
+    assert "metrics.`test_score_low`" in state["selectedColumns"]
 
 
 def test_a_lower_objective_is_better_where_it_is(store: Store, tracker: Tracker) -> None:
