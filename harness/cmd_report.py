@@ -84,6 +84,7 @@ def report(
             certificates=_certificates(store),
             timings=_timings(store),
             floors=known_floors(store),
+            addresses={run.record.run_id: run.address for run in found if run.address},
             pages=Pages(
                 html=html,
                 to_pdf=functools.partial(to_pdf, converter=converter) if converter else None,

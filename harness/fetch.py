@@ -20,6 +20,7 @@ from harness.errors import BenchError, TrackingError, UsageError
 from harness.mlflow_client import Connection, asking, connect_existing
 from harness.record import Role, RunRecord
 from harness.store import RECORD_FILE, file_digest, read_record
+from harness.tracking_uri import is_server, public_uri
 from harness.weights import WEIGHTS_FILE
 
 _PARENTS = {names.SWEEP_ROLE, names.GROUP_ROLE}
@@ -37,11 +38,13 @@ class FetchedRun:
         record: what it did and measured.
         folder: holds `record.json` and the run's `.npz` files; to be read only.
         mlflow_run_id: where it came from.
+        address: of its page at the tracking server; None without a server.
     """
 
     record: RunRecord
     folder: Path
     mlflow_run_id: str
+    address: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,7 +270,17 @@ def _bring(
                 source.get(name, record.files.get(name))
     except BenchError as error:
         return LeftOut(run_id=_bench_id(run), mlflow_run_id=run.info.run_id, reason=str(error))
-    return FetchedRun(record=record, folder=source.folder, mlflow_run_id=run.info.run_id)
+    return FetchedRun(
+        record=record, folder=source.folder, mlflow_run_id=run.info.run_id,
+        address=_page_of(connection, run),
+    )  # fmt: skip
+
+
+def _page_of(connection: Connection, run: Run) -> str | None:
+    if not is_server(connection.uri):
+        return None
+    pages = public_uri(connection.uri).rstrip("/")
+    return f"{pages}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
 
 
 class _Artifacts:

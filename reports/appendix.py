@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from harness.record import METRICS, TENSORFLOW_THREADS, DataIdentity, Machine
 from reports.compare import Comparison, RunLine, commit_words, data_values
 from reports.evidence import IMAGE_MEASURES
+from reports.links import RunLinks, outward, run_link, run_place
 from reports.wording import code, count, number, scene_words, table, text
 
 _FOLD_OVER = 12  # rows of a table that is folded away above that
@@ -40,12 +41,17 @@ _BUDGET = (
 )
 
 
-def appendix_lines(comparison: Comparison) -> list[str]:
-    """Return data and machines, what is not ranked, all runs, and what the words mean."""
+def appendix_lines(comparison: Comparison, links: RunLinks) -> list[str]:
+    """Return data and machines, what is not ranked, all runs, and what the words mean.
+
+    Args:
+        comparison: what to tell of.
+        links: where more of a run is to be seen.
+    """
     return [
         *_data_and_machines(comparison),
         *_not_ranked(comparison.runs),
-        *_runs(comparison.runs),
+        *_runs(comparison.runs, links),
         *_disturbed(comparison.runs),
         *_reading(),
     ]
@@ -121,7 +127,7 @@ def _not_ranked(runs: Sequence[RunLine]) -> list[str]:
     lines = ["## Not ranked", ""]
     if not left:
         return [*lines, "Every run that was to be tested is ranked above.", ""]
-    rows = [[code(r.run_id), _what(r), r.status, text(r.not_ranked)] for r in left]
+    rows = [[run_link(r.run_id), _what(r), r.status, text(r.not_ranked)] for r in left]
     body = table(["run", "what", "status", "reason"], rows)
     return lines + _folded(body, f"{count(len(left), 'run')} with the reason", len(rows))
 
@@ -136,14 +142,18 @@ def _what(run: RunLine) -> str:
     return f"{code(run.backbone)}, seed {run.seed}"
 
 
-def _runs(runs: Sequence[RunLine]) -> list[str]:
+def _runs(runs: Sequence[RunLine], links: RunLinks) -> list[str]:
+    """Return the list of all runs, which every number of the report leads to."""
     rows = [
-        [code(r.run_id), _what(r), r.status, text(_when(r.started_at)), f"{r.duration_s:.0f}",
+        [run_place(r.run_id), _what(r), r.status, text(_when(r.started_at)), f"{r.duration_s:.0f}",
          r.machine or "unknown", code(r.git) if r.git else "unknown",
          "" if r.score is None else number(r.score)]
         for r in runs
     ]  # fmt: skip
     head = ["run", "what", "status", "started", "took (s)", "machine", "commit", "test score"]
+    if any(r.run_id in links for r in runs):
+        head.append("more of it")
+        rows = [[*row, outward(r.run_id, links)] for row, r in zip(rows, runs, strict=True)]
     body = table(head, rows, right="llllrllr")
     return ["## Runs", "", *_folded(body, f"All {count(len(runs), 'run')}", len(rows))]
 
@@ -151,7 +161,7 @@ def _runs(runs: Sequence[RunLine]) -> list[str]:
 def _disturbed(runs: Sequence[RunLine]) -> list[str]:
     """List what disturbed the timing of ranked runs; of all others their records tell."""
     disturbed = [run for run in runs if run.disturbed and not run.not_ranked]
-    rows = [[code(run.run_id), _what(run), text(run.disturbed)] for run in disturbed]
+    rows = [[run_link(run.run_id), _what(run), text(run.disturbed)] for run in disturbed]
     if not rows:
         return []
     words = "They are kept and counted like all others; their images/s may be too low."

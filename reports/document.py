@@ -15,6 +15,8 @@ from harness.certificate import Certificate
 from harness.noise_floor import NoiseFloor
 from harness.timings import Timings
 from reports.compare import Comparison, Table
+from reports.links import RunLinks
+from reports.searches import Search
 from reports.speed import overhead_share, pairs, speeds
 from reports.speed_floor import floor_of_machine
 from reports.verdicts import Verdict
@@ -29,6 +31,7 @@ def document(
     certificates: Sequence[Certificate] = (),
     timings: Sequence[Timings] = (),
     floors: Sequence[NoiseFloor] = (),
+    links: RunLinks | None = None,
 ) -> dict[str, Any]:
     """Return all that a report says as plain JSON values.
 
@@ -38,16 +41,18 @@ def document(
         certificates: those that the report shows.
         timings: likewise.
         floors: noise floors, of any machines.
+        links: where more of a run is to be seen.
     """
     return {
         "version": DOCUMENT_VERSION,
         "title": title,
         "tables": [_table(board) for board in comparison.tables],
-        "searches": [
-            _plain(search) | {"granted": search.granted} for search in comparison.searches
-        ],
+        "searches": [_searched(search) for search in comparison.searches],
         "machines": {label: _plain(machine) for label, machine in comparison.machines},
-        "runs": _plain(comparison.runs),
+        "runs": [
+            _plain(run) | {"links": dict((links or {}).get(run.run_id, ()))}
+            for run in comparison.runs
+        ],
         "timings": [_timed(each, floors) for each in timings],
         "certificates": [each.to_json() for each in certificates],
     }
@@ -63,21 +68,41 @@ def dumps(values: Mapping[str, Any]) -> str:
 
 
 def _table(board: Table) -> dict[str, Any]:
+    runs, ranges = {row.name: row.run_ids for row in board.contenders}, board.ranges
     return {
         "data": _plain(board.data),
         "budget": _plain(board.budget),
         "contenders": [
-            _plain(row) | {"ranks": _plain(board.ranges.get(row.name, (row.rank, row.rank)))}
+            _plain(row) | {"ranks": _plain(ranges.get(row.name, (row.rank, row.rank)))}
             for row in board.contenders
         ],
-        "verdicts": [_verdict(each) for each in board.verdicts],
+        "verdicts": [_verdict(each, runs) for each in board.verdicts],
     }
 
 
-def _verdict(verdict: Verdict) -> dict[str, Any]:
+def _searched(search: Search) -> dict[str, Any]:
+    """Return a search with the runs behind each of its numbers."""
+    trials = [trial.run_id for trial in search.trials]
+    return _plain(search) | {
+        "granted": search.granted,
+        "runs": {
+            "best": [] if search.best is None else [search.best.run_id],
+            "trial_size": trials,
+            "consumed": trials,
+            "granted": trials,
+            "validation": list(search.trained_ids),
+            "test": list(search.final_ids),
+            "rerun": list(search.rerun_ids),
+            "gap": list(search.gap_ids),
+        },
+    }
+
+
+def _verdict(verdict: Verdict, runs: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     score = verdict.score
     return {
         **_plain(verdict),
+        "runs": {name: list(runs[name]) for name in (verdict.first, verdict.second)},
         "better": verdict.better,
         "worse": verdict.worse,
         "detectable": None

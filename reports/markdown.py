@@ -20,6 +20,7 @@ from reports.compare import DATA_FIELDS, Comparison, Table, data_values
 from reports.contenders import Contender
 from reports.evidence import IMAGE_MEASURES
 from reports.goals import Goal
+from reports.links import RUNS, RunLinks, row_links, row_places, run_link, run_links
 from reports.run_speeds import run_speed_lines
 from reports.searches import Search
 from reports.speed_section import speed_lines
@@ -98,6 +99,7 @@ def render(
     certificates: Sequence[Certificate] = (),
     timings: Sequence[Timings] = (),
     floors: Sequence[NoiseFloor] = (),
+    links: RunLinks | None = None,
     numbers: str | None = None,
     made_at: str | None = None,
 ) -> str:
@@ -111,12 +113,13 @@ def render(
         certificates: of strategies, for the networks in the comparison.
         timings: of such networks.
         floors: noise floors, of any machines; without one no difference of speed is claimed.
+        links: where more of a run is to be seen.
         numbers: file beside it that holds all numbers; None if there is none.
         made_at: date for the last line; without it the text depends on the runs alone.
     """
     lines = [f"# {text(title)}", "", *summary_lines(comparison)]
     for place, board in enumerate(comparison.tables):
-        lines += _leaderboard(board, comparison, floors)
+        lines += _leaderboard(board, place, comparison, floors)
         lines += _pictures(_at(gallery.tables, place))
     if not comparison.tables:
         lines += ["## Training", "", *_pictures(gallery.untested)]
@@ -129,7 +132,7 @@ def render(
         lines += ["## Networks", "", *_pictures(gallery.networks)]
     lines += speed_lines(timings, floors)
     lines += certificate_lines(certificates, floors)
-    lines += appendix_lines(comparison)
+    lines += appendix_lines(comparison, links or {})
     if numbers is not None:
         lines += [f"All numbers at full precision: [{numbers}]({numbers}).", ""]
     if made_at is not None:
@@ -141,7 +144,9 @@ def _at(parts: Sequence[tuple[AnyPicture, ...]], place: int) -> tuple[AnyPicture
     return parts[place] if place < len(parts) else ()
 
 
-def _leaderboard(board: Table, comparison: Comparison, floors: Sequence[NoiseFloor]) -> list[str]:
+def _leaderboard(
+    board: Table, place: int, comparison: Comparison, floors: Sequence[NoiseFloor]
+) -> list[str]:
     budget = comparison.telling_budget(board)
     searched = "" if budget is None else f", searched with {budget.words()}"
     name = f" on {data_name(board.data)}{searched}" if len(comparison.tables) > 1 else ""
@@ -150,8 +155,11 @@ def _leaderboard(board: Table, comparison: Comparison, floors: Sequence[NoiseFlo
         lines += [_why_apart(board, comparison.tables), ""]
     notes = Notes()
     titles = [METRICS[measure].title for measure in IMAGE_MEASURES]
-    ranges = board.ranges
-    rows = [[_rank(row, ranges), *_contender_row(row, board, notes)] for row in board.contenders]
+    ranges, links = board.ranges, row_links(board, place)
+    rows = [
+        [_rank(row, ranges), links[row.name], *_contender_row(row, board, notes)]
+        for row in board.contenders
+    ]
     head = ["#", "contender", *titles, "images/s", "parameters", "MFLOP", "varied"]
     head += ["search"] if board.budget is not None else []
     lines += table(head, rows, right="rlrrrrrrrll")
@@ -159,9 +167,9 @@ def _leaderboard(board: Table, comparison: Comparison, floors: Sequence[NoiseFlo
     lines += [_interval_note(board), ""]
     if len(board.machines) > 1:
         lines += [_OTHER_MACHINES, ""]
-    lines += verdict_lines(board.verdicts, rows=len(board.contenders))
-    lines += run_speed_lines(board, dict(comparison.machines), floors)
-    return lines + _reproduce(board)
+    lines += verdict_lines(board.verdicts, links, rows=len(board.contenders))
+    lines += run_speed_lines(board, links, dict(comparison.machines), floors)
+    return lines + _reproduce(board, place)
 
 
 def _contender_row(row: Contender, board: Table, notes: Notes) -> list[str]:
@@ -175,7 +183,6 @@ def _contender_row(row: Contender, board: Table, notes: Notes) -> list[str]:
     if len(row.seeds) == 1:
         varied += " (one seed)"
     return [
-        code(row.name),
         *(cell(row.quality[measure], notes) for measure in IMAGE_MEASURES),
         speed,
         size,
@@ -236,11 +243,11 @@ def _why_apart(board: Table, tables: Sequence[Table]) -> str:
     )
 
 
-def _reproduce(board: Table) -> list[str]:
-    lines = ["### Where each row comes from", ""]
+def _reproduce(board: Table, place: int) -> list[str]:
+    lines, places = ["### Where each row comes from", ""], row_places(board, place)
     rows = [
-        [str(row.rank), code(row.name), ", ".join(map(str, row.seeds)),
-         ", ".join(code(run_id) for run_id in row.run_ids), ", ".join(row.machines) or "unknown"]
+        [str(row.rank), places[row.name], ", ".join(map(str, row.seeds)),
+         run_links(row.run_ids), ", ".join(row.machines) or "unknown"]
         for row in board.contenders
     ]  # fmt: skip
     lines += table(["#", "contender", "seeds", "runs", "machine"], rows, right="r")
@@ -273,22 +280,31 @@ def _search(search: Search, command: str | None) -> list[str]:
     rows = [
         ["backbone", ", ".join(code(name) for name in search.backbones)],
         ["trials", f"{len(search.trials)} ({', '.join(ends) or 'none'})"],
+        ["runs of the trials", _trial_runs(search)],
         ["searched", ", ".join(code(name) for name in search.varied) or "nothing varied"],
         [f"best trial, {text(goal.title)}", "none finished" if best is None or best.value is None
-         else f"{number(best.value, digits)} (trial {best.number}, run {code(best.run_id)})"],
+         else f"{number(best.value, digits)} (trial {best.number}, run {run_link(best.run_id)})"],
         ["budget, in training examples", _budget(search)],
         [f"trained in full with new seeds, {text(goal.title)}",
-         _over(search.validation, (), digits)],
+         _over(search.validation, search.trained_ids, digits)],
         *([[f"trained in full with new seeds, {text(tested)}",
             _over(search.test, search.final_ids, digits)]] if goal.tested else []),
         *([[f"re-run as in the search with new seeds, {text(tested)}",
             _over(search.rerun, search.rerun_ids, digits)]] if search.rerun_ids else []),
-        [f"optimism gap: {_gap_words(goal)}", _over(search.gap, (), digits)],
+        [f"optimism gap: {_gap_words(goal)}", _over(search.gap, search.gap_ids, digits)],
     ]  # fmt: skip
     lines += table(["what", "value"], rows)
     if command is not None:
         lines += ["```sh", command, "```", ""]
     return lines + _best_trials(search)
+
+
+def _trial_runs(search: Search) -> str:
+    """Return which runs of the list are the trials of a search, without naming hundreds."""
+    if not search.trials:
+        return "none"
+    ends = dict.fromkeys(trial.run_id for trial in (search.trials[0], search.trials[-1]))
+    return f"{' to '.join(map(run_link, ends))} in the [list of runs](#{RUNS})"
 
 
 def _budget(search: Search) -> str:
@@ -312,8 +328,7 @@ def _over(estimate: Estimate, run_ids: Sequence[str], digits: int) -> str:
     words = with_interval(estimate, digits)
     if interval(estimate):
         words += f" over {what_varied(estimate)}"
-    runs = ", ".join(code(run_id) for run_id in run_ids)
-    return f"{words} (runs {runs})" if runs else words
+    return f"{words} (runs {run_links(run_ids)})" if run_ids else words
 
 
 def _short(value: object) -> object:
@@ -338,7 +353,7 @@ def _best_trials(search: Search) -> list[str]:
          *(number(value, goal.digits + 1)
            for goal, value in zip(search.goals, (t.value or 0, *t.more), strict=True)),
          *(text(_short(value)) for _, value in t.values),
-         code(t.run_id)]
+         run_link(t.run_id)]
         for t in best
     ]  # fmt: skip
     head = [

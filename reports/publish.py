@@ -20,6 +20,7 @@ from reports.evidence import Evidence, load
 from reports.folder import DOCUMENT_FILE, EVIDENCE, REPORT_FILE, own_files, replace_files
 from reports.goals import Goal
 from reports.html import HTML_FILE, to_html
+from reports.links import RunLinks
 from reports.markdown import AnyPicture, Gallery, MissingPicture, Picture, render
 from reports.pictures import Pictures, Titled, choose_pictures
 from reports.style import Plot
@@ -72,6 +73,7 @@ def publish(
     timings: Sequence[Timings] = (),
     floors: Sequence[NoiseFloor] = (),
     pages: Pages = Pages(),
+    addresses: Mapping[str, str] | None = None,
     made_at: str | None = None,
 ) -> PublishedReport:
     """Compare runs and write the report; an older report in the folder is replaced.
@@ -89,6 +91,7 @@ def publish(
         timings: of contenders; those without a network that a run trained are left out.
         floors: noise floors, of any machines; without one no difference of speed is claimed.
         pages: further forms of it.
+        addresses: run id -> its page in MLflow, of those that have one.
         made_at: date to write into the report; without it none is written.
 
     Raises:
@@ -106,17 +109,25 @@ def publish(
         each for each in timings
         if trained & {contender.config.backbone for contender in each.contenders}
     ]  # fmt: skip
+    kept = _evidence(comparison, evidence)
+    links = _links(kept, evidence, addresses or {})
     words = render(
         comparison, title=title, gallery=gallery, commands=commands, made_at=made_at,
-        numbers=DOCUMENT_FILE, floors=floors, certificates=certificates, timings=timings,
+        links=links, numbers=DOCUMENT_FILE, floors=floors, certificates=certificates,
+        timings=timings,
     )  # fmt: skip
     values = document(
-        comparison, title=title, certificates=certificates, timings=timings, floors=floors
+        comparison,
+        title=title,
+        certificates=certificates,
+        timings=timings,
+        floors=floors,
+        links=links,
     )
     written = {REPORT_FILE: words.encode(), DOCUMENT_FILE: dumps(values).encode()}
     contents = written | contents
     further = _pages(pages, words, values, contents)
-    contents |= further | _evidence(comparison, evidence)
+    contents |= further | kept
     replace_files(folder, old, contents)
     files = tuple(folder / name for name in contents)
     return PublishedReport(
@@ -168,6 +179,21 @@ def _pages(
                 "Give the template another name."
             )
         found[name] = fill(pages.template, values, words).encode()
+    return found
+
+
+def _links(
+    kept: Iterable[str], evidence: Sequence[Evidence], addresses: Mapping[str, str]
+) -> RunLinks:
+    """Return where more of each run is to be seen: in MLflow, in the evidence, or nowhere."""
+    beside = {name.rpartition("/")[0] for name in kept}
+    found = {}
+    for run_id in (item.record.run_id for item in evidence):
+        links = [("MLflow", addresses[run_id])] if run_id in addresses else []
+        folder = f"{EVIDENCE}/{run_id}"
+        links += [("evidence", f"{folder}/")] if folder in beside else []
+        if links:
+            found[run_id] = links
     return found
 
 

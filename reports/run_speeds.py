@@ -14,13 +14,16 @@ from harness.record import Machine
 from reports.compare import Table
 from reports.contenders import Contender
 from reports.speed_floor import floor_of_machine, least_difference
-from reports.wording import code, count
+from reports.wording import count
 
 _MOST_VERDICTS = 20
 
 
 def run_speed_lines(
-    board: Table, machines: Mapping[str, Machine], floors: Sequence[NoiseFloor]
+    board: Table,
+    links: Mapping[str, str],
+    machines: Mapping[str, Machine],
+    floors: Sequence[NoiseFloor],
 ) -> list[str]:
     """Return what may be said of the speeds in a leaderboard, as a list; nothing of a single row.
 
@@ -29,6 +32,7 @@ def run_speed_lines(
 
     Args:
         board: the leaderboard.
+        links: name of a contender -> it as a link to its runs.
         machines: label such as "M1" -> machine.
         floors: calibrations, of any machines.
     """
@@ -41,12 +45,12 @@ def run_speed_lines(
         if len(rows) > 1:
             rows.sort(key=lambda row: (-(row.images_per_s.value or 0.0), row.rank, row.name))
             floor = floor_of_machine(floors, machines[label])
-            lines += [f"- {line}" for line in _on_one_machine(rows, label, floor)]
+            lines += [f"- {line}" for line in _on_one_machine(rows, links, label, floor)]
     return ["### Training speed", "", *lines, ""] if lines else []
 
 
 def _on_one_machine(
-    rows: Sequence[Contender], label: str, noise: NoiseFloor | None
+    rows: Sequence[Contender], links: Mapping[str, str], label: str, noise: NoiseFloor | None
 ) -> Iterator[str]:
     floor = least_difference(noise, rounds=1, comparisons=len(rows) * (len(rows) - 1) // 2)
     if noise is None or floor is None:
@@ -57,7 +61,7 @@ def _on_one_machine(
         return
     fastest, *others = rows
     for row in others[:_MOST_VERDICTS]:
-        yield _verdict(fastest, row, floor)
+        yield _verdict(fastest, row, links, floor)
     yield (
         f"Noise floor of {label} for single processes: {100 * (noise.relative() or 0.0):.1f} %, "
         f"for these {count(len(rows), 'row')} together {100 * floor:.1f} %; "
@@ -65,17 +69,17 @@ def _on_one_machine(
     )
 
 
-def _verdict(fastest: Contender, row: Contender, floor: float) -> str:
+def _verdict(fastest: Contender, row: Contender, links: Mapping[str, str], floor: float) -> str:
     first, other = fastest.images_per_s, row.images_per_s
     assert first.value is not None
     assert other.value is not None
-    names = f"{code(fastest.name)} and {code(row.name)}"
+    names = f"{links[fastest.name]} and {links[row.name]}"
     if first.value / other.value - 1 <= floor:
         return f"Cannot separate {names}: below the noise floor of {100 * floor:.1f} %."
     over_seeds = first.varied == other.varied == "seeds"
     if over_seeds and (first.low or 0.0) <= (other.high or 0.0):
         return f"Cannot separate {names}: their intervals over seeds overlap."
     return (
-        f"{code(fastest.name)} trained {first.value / other.value:.2f} times as many images/s as "
-        f"{code(row.name)}."
+        f"{links[fastest.name]} trained {first.value / other.value:.2f} times as many images/s as "
+        f"{links[row.name]}."
     )

@@ -50,7 +50,9 @@ class Search:
         gap: how much better the best validation result of the search is than the mean test
             result of the re-runs: how much the search flatters itself, since the best of many is
             partly luck. Finals that trained like the trial are re-runs too.
-        final_ids, rerun_ids: run ids of those that were tested.
+        trained_ids: run ids of the best trial's finals.
+        final_ids, rerun_ids: run ids of those, and of its re-runs, that were tested.
+        gap_ids: run ids of all that the gap was computed from; none if there is no gap.
         trial_size: epochs and training examples of a trial that nobody stops; None if none says.
         consumed: training examples that all trials did train on, each counted in each epoch.
     """
@@ -66,8 +68,10 @@ class Search:
     test: Estimate
     rerun: Estimate
     gap: Estimate
+    trained_ids: tuple[str, ...]
     final_ids: tuple[str, ...]
     rerun_ids: tuple[str, ...]
+    gap_ids: tuple[str, ...]
     trial_size: tuple[int, int] | None
     consumed: int
 
@@ -135,8 +139,12 @@ def _search(name: str, records: Sequence[RunRecord], goals: tuple[Goal, ...]) ->
         test=test,
         rerun=rerun,
         gap=gap,
+        trained_ids=tuple(r.run_id for r in finals),
         final_ids=tuple(r.run_id for r in tested),
         rerun_ids=tuple(r.run_id for r in reruns),
+        gap_ids=()
+        if best is None or gap.value is None
+        else (best.run_id, *(r.run_id for r in reruns or tested)),
         trial_size=trial_size(tried),
         consumed=consumed(tried),
     )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from reports.compare import Comparison, Table, data_values
+from reports.links import row_links, run_link
 from reports.verdict_section import p_words
 from reports.wording import code, count, number, scene_words, text, what_varied, with_interval
 
@@ -29,10 +30,11 @@ def summary_lines(comparison: Comparison) -> list[str]:
         if len(comparison.tables) > 1:
             above = comparison.tables[:place]
             lines += [f"**{_heading(board, comparison)}**{_apart(board, above)}:", ""]
+        links = row_links(board, place)
         lines += [
-            f"- **What won:** {_winner(board)}",
-            f"- **By how much:** {_lead(board)}",
-            f"- **Can I believe it?** {_belief(board)}",
+            f"- **What won:** {_winner(board, links)}",
+            f"- **By how much:** {_lead(board, links)}",
+            f"- **Can I believe it?** {_belief(board, links)}",
             f"- **On which data:** {_data(board)}",
             "",
         ]
@@ -60,15 +62,15 @@ def _apart(board: Table, above: Sequence[Table]) -> str:
     return "; other data, so not compared with the above" if above else ""
 
 
-def _winner(board: Table) -> str:
+def _winner(board: Table, links: Mapping[str, str]) -> str:
     first = board.contenders[0]
     score = first.quality["score"]
     over = f", mean over {count(len(first.seeds), 'seed')}" if len(first.seeds) > 1 else ""
     what = f"; 95 % interval over {what_varied(score)}" if score.varied else ""
-    return f"{code(first.name)} with test score {with_interval(score)}{over}{what}."
+    return f"{links[first.name]} with test score {with_interval(score)}{over}{what}."
 
 
-def _lead(board: Table) -> str:
+def _lead(board: Table, links: Mapping[str, str]) -> str:
     if not board.lead:
         return "it stands alone, so there is nothing to be ahead of."
     runner_up = board.lead[0]
@@ -76,18 +78,18 @@ def _lead(board: Table) -> str:
         return f"not known: {text(runner_up.absent)}."
     difference = runner_up.score.test.difference
     return (
-        f"{with_interval(difference)} in score ahead of {code(runner_up.second)} "
+        f"{with_interval(difference)} in score ahead of {links[runner_up.second]} "
         f"({what_varied(difference)} varied)."
     )
 
 
-def _belief(board: Table) -> str:
+def _belief(board: Table, links: Mapping[str, str]) -> str:
     if not board.lead:
         return "The numbers of one contender say how good it is, not whether it is better."
     runner_up = board.lead[0]
     if runner_up.score is None:
         return f"There is no verdict: {text(runner_up.absent)}."
-    equal = [code(v.second) for v in board.lead if v.score is not None and v.better is None]
+    equal = [links[v.second] for v in board.lead if v.score is not None and v.better is None]
     if runner_up.better is None:
         return f"No: these runs cannot separate it from {', '.join(equal)}."
     unfair = f" {_UNEQUAL}" if runner_up.one_searched else ""
@@ -143,7 +145,7 @@ def _without_table(comparison: Comparison) -> list[str]:
             goal = search.goals[0]
             lines.append(
                 f"- Sweep {code(search.name)}: best {goal.title} so far "
-                f"{number(search.best.value, goal.digits + 1)} (trial {search.best.number}), one "
-                "seed, no interval."
+                f"{number(search.best.value, goal.digits + 1)} (trial {search.best.number}, run "
+                f"{run_link(search.best.run_id)}), one seed, no interval."
             )
     return lines

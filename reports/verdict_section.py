@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from reports.statistics import LEVEL
 from reports.verdicts import MOST_CONTENDERS, Tested, Verdict
-from reports.wording import Notes, cell, code, count, number, table, text
+from reports.wording import Notes, cell, count, number, table, text
 
 _OPEN = 10
 """Pairs that are shown at once; the rest of more than that is folded away."""
@@ -24,11 +24,14 @@ _MEANING = (
 )
 
 
-def verdict_lines(verdicts: Sequence[Verdict], *, rows: int) -> list[str]:
+def verdict_lines(
+    verdicts: Sequence[Verdict], links: Mapping[str, str], *, rows: int
+) -> list[str]:
     """Return the verdicts as Markdown lines; nothing if there are none.
 
     Args:
         verdicts: of each pair, the leader's first.
+        links: name of a contender -> it as a link to its runs.
         rows: contenders in the table.
     """
     if not verdicts:
@@ -37,7 +40,7 @@ def verdict_lines(verdicts: Sequence[Verdict], *, rows: int) -> list[str]:
     shown = leader if len(verdicts) > _OPEN else len(verdicts)
     notes = Notes()
     first, rest = (
-        table(_HEAD, [_row(verdict, notes) for verdict in some], right="lrrrrrl")
+        table(_HEAD, [_row(verdict, links, notes) for verdict in some], right="lrrrrrl")
         for some in (verdicts[:shown], verdicts[shown:])
     )
     lines = ["### Verdicts", "", *first]
@@ -50,11 +53,11 @@ def verdict_lines(verdicts: Sequence[Verdict], *, rows: int) -> list[str]:
     return lines
 
 
-def words(verdict: Verdict) -> str:
+def words(verdict: Verdict, links: Mapping[str, str]) -> str:
     """Return the verdict alone: `a` > `b`, or cannot separate."""
     if verdict.better is not None and verdict.worse is not None:
-        return f"**{code(verdict.better)} > {code(verdict.worse)}**"
-    both = f"{code(verdict.first)} and {code(verdict.second)}"
+        return f"**{links[verdict.better]} > {links[verdict.worse]}**"
+    both = f"{links[verdict.first]} and {links[verdict.second]}"
     return f"**no verdict** on {both}" if verdict.absent else f"**cannot separate** {both}"
 
 
@@ -63,8 +66,8 @@ def p_words(p_value: float) -> str:
     return f"< {_LEAST_P}" if p_value < _LEAST_P else number(p_value)
 
 
-def _row(verdict: Verdict, notes: Notes) -> list[str]:
-    said = words(verdict)
+def _row(verdict: Verdict, links: Mapping[str, str], notes: Notes) -> list[str]:
+    said = words(verdict, links)
     if verdict.one_searched:
         said += notes.mark("one of the two was searched, the other not")
     score = verdict.score

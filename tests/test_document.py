@@ -79,6 +79,28 @@ def test_values_are_those_of_the_comparison(tmp_path: Path) -> None:
     assert [line["run_id"] for line in values["runs"]] == [run.run_id for run in comparison.runs]
 
 
+def test_every_number_stands_beside_its_runs(tmp_path: Path) -> None:
+    comparison = compare(load(*run) for run in golden_runs(tmp_path))
+    values = document(comparison, title="T", links={"lone": [("MLflow", "http://there")]})
+    known = {run["run_id"] for run in values["runs"]}
+    for table in values["tables"]:
+        rows = {row["name"]: row["run_ids"] for row in table["contenders"]}
+        assert all(rows.values())
+        for verdict in table["verdicts"]:
+            assert verdict["runs"] == {
+                name: list(rows[name]) for name in (verdict["first"], verdict["second"])
+            }
+    (search,) = values["searches"]
+    runs = search["runs"]
+    assert {run_id for ids in runs.values() for run_id in ids} <= known
+    assert runs["best"] == [search["best"]["run_id"]]
+    assert runs["test"] == runs["validation"] == [f"tune-final-{again}" for again in range(3)]
+    assert runs["gap"] == [*runs["best"], *runs["test"]]
+    assert len(runs["consumed"]) == 14
+    links = {run["run_id"]: run["links"] for run in values["runs"] if run["links"]}
+    assert links == {"lone": {"MLflow": "http://there"}}
+
+
 def test_what_is_not_finite_is_an_error_and_no_invalid_json() -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         dumps({"value": math.nan})

@@ -55,6 +55,10 @@ def golden_report(folder: Path) -> str:
         title="Two backbones",
         gallery=gallery,
         numbers="report.json",
+        links={
+            "lone": [("MLflow", "http://mlflow.example:5000/#/experiments/1/runs/ab")],
+            "readme-cnn-0": [("evidence", "evidence/readme-cnn-0/")],
+        },
         commands={"tune": "bench sweep --trials 14"},
     )
 
@@ -92,6 +96,30 @@ def test_tables_are_well_formed(tmp_path: Path) -> None:
             widths = []
 
 
+def test_every_link_has_its_place_and_every_run_a_line(tmp_path: Path) -> None:
+    report = golden_report(tmp_path)
+    places = re.findall(r'<a id="([^"]+)"></a>', report)
+    assert len(places) == len(set(places))
+    targets = set(re.findall(r"\]\(#([^)]+)\)", report)) - {"runs"}
+    assert "\n## Runs\n" in report
+    assert targets <= set(places)
+    assert {place for place in places if place.startswith("row-")} <= targets
+    runs = {f"run-{record.run_id}" for record, _ in golden_runs(tmp_path / "again")}
+    assert {place for place in places if place.startswith("run-")} == runs
+
+
+def test_each_row_of_numbers_names_its_runs(tmp_path: Path) -> None:
+    report = golden_report(tmp_path)
+    (row,) = re.findall(r"^.*0\.7723<br>.*$", report, re.M)  # the leaderboard's line of readme-cnn
+    (anchor,) = re.findall(r"\(#(row-[^)]+)\)", row)
+    (listed,) = re.findall(rf'^.*<a id="{anchor}"></a>.*$', report, re.M)
+    assert re.findall(r"\(#run-([^)]+)\)", listed) == [f"readme-cnn-{seed}" for seed in range(3)]
+    (gap,) = re.findall(r"^\| optimism gap: .*$", report, re.M)
+    assert re.findall(r"\(#run-([^)]+)\)", gap) == [
+        "tune-t012", *(f"tune-final-{again}" for again in range(3))
+    ]  # fmt: skip
+
+
 def test_what_is_missing_is_never_a_nan_or_none(tmp_path: Path) -> None:
     report = golden_report(tmp_path)
     assert not re.search(r"\b(nan|None|inf)\b", report)
@@ -101,7 +129,9 @@ def test_runs_without_test_make_a_report_that_says_so(tmp_path: Path) -> None:
     run = fabricate(tmp_path, "dry", config=RunConfig(evaluate_test=False), tested=False)
     report = render(compare([load(*run)]), title="Dry", gallery=Gallery())
     assert "nothing can be ranked, because no run has a test result" in report
-    assert "| `dry` | `notebook-cnn`, seed 0 | finished | run with --no-test |" in report
+    assert (
+        "| [`dry`](#run-dry) | `notebook-cnn`, seed 0 | finished | run with --no-test |" in report
+    )
 
 
 def test_a_lone_contender_is_not_called_better(tmp_path: Path) -> None:
@@ -119,7 +149,7 @@ def test_one_seed_wins_are_called_partly_believable(tmp_path: Path) -> None:
     ]
     report = render(compare(load(*run) for run in runs), title="T", gallery=Gallery())
     assert "luck of training is not ruled out. Run more seeds." in report
-    assert "**`a-cnn` > `b-cnn`**" in report
+    assert "**[`a-cnn`](#row-1-1) > [`b-cnn`](#row-1-2)**" in report
 
 
 def test_words_cannot_break_out_of_their_place() -> None:
@@ -185,7 +215,7 @@ def test_what_disturbed_ranked_runs_is_told(tmp_path: Path) -> None:
             record = dataclasses.replace(record, history=(first, *record.history[1:]))
         runs.append(load(record, folder))
     report = render(compare(runs), title="T", gallery=Gallery())
-    assert "| `busy` | `notebook-cnn`, seed 1 | 1 of 5 epochs: steal 12 % |" in report
+    assert "| [`busy`](#run-busy) | `notebook-cnn`, seed 1 | 1 of 5 epochs: steal 12 % |" in report
     calm = render(compare(runs[:1]), title="T", gallery=Gallery())
     assert "isturbed" not in calm
 

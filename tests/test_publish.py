@@ -44,9 +44,12 @@ def test_a_whole_report(tmp_path: Path) -> None:
         commands={"tune": "bench sweep --trials 20"}, made_at="2026-01-02",
     )  # fmt: skip
     text = report.path.read_text(encoding="utf-8")
-    linked = set(re.findall(r"\]\(([^)]+)\)", text))
+    linked = set(re.findall(r"\]\(([^)#]+)\)", text))
+    beside = {name for name in linked if name.startswith(f"{EVIDENCE}/")}
+    linked -= beside
     written = set(contents(folder))
     kept = {name for name in written if name.startswith(f"{EVIDENCE}/")}
+    assert beside == {f"{name.rpartition('/')[0]}/" for name in kept}
     assert linked == written - {REPORT_FILE, MANIFEST_FILE} - kept
     assert {path.relative_to(folder).as_posix() for path in report.files} == written - {
         MANIFEST_FILE
@@ -187,5 +190,5 @@ def test_a_sweep_without_an_end_has_a_report(tmp_path: Path) -> None:
 def test_only_failures_make_a_report_too(tmp_path: Path) -> None:
     run = fabricate(tmp_path / "runs", "f", status="failed", reason="no luck")
     text = publish([run], tmp_path / "r", title="T").path.read_text(encoding="utf-8")
-    assert "| `f` | `notebook-cnn`, seed 0 | failed | no luck |" in text
+    assert "| [`f`](#run-f) | `notebook-cnn`, seed 0 | failed | no luck |" in text
     assert "- Training curves: no run finished." in text

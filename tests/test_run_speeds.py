@@ -31,7 +31,9 @@ def said(
         for seed in range(seeds)
     ]  # fmt: skip
     comparison = compare(load(*run) for run in runs)
-    lines = run_speed_lines(comparison.tables[0], dict(comparison.machines), floors)
+    board = comparison.tables[0]
+    links = {row.name: f"`{row.name}`" for row in board.contenders}
+    lines = run_speed_lines(board, links, dict(comparison.machines), floors)
     return [line for line in lines if line.startswith("- ")]
 
 
