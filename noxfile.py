@@ -95,6 +95,13 @@ def bench_engine(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def bench_report(session: nox.Session) -> None:
+    """Time reports of 250, 500 and 1,000 runs made up in an MLflow store (minutes)."""
+    session.install(*PINNED, "-e", ".")
+    session.run("python", "benchmarks/bench_report.py", *session.posargs)
+
+
+@nox.session(default=False)
 def bench_recipe(session: nox.Session) -> None:
     """Train the notebook recipe with Keras's fit and with bench, and compare (hours)."""
     session.install(*PINNED, "-e", ".")

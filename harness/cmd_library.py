@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from harness.console import say
-from harness.errors import StoreError, UsageError
+from harness.errors import StoreError
 from harness.record import RunRecord
 from reports.goals import Goal
 from sweeps.plan import SweepPlan
@@ -95,20 +95,21 @@ class Library:
     ) -> dict[str, SweepPlan]:
         """Return the plans of all sweeps that the records belong to, as far as they are known."""
         by_name = {name: parent for parent, name in parents.items()}
-        plans = {}
-        for name in sorted({record.sweep for record in records if record.sweep}):
+        plans: dict[str, SweepPlan] = {}
+        names = sorted({record.sweep for record in records if record.sweep})
+        asked = {name: by_name.get(name, name) for name in names}
+        params = self._fetch.sweep_params(self._uri, asked.values(), experiment=self._experiment)
+        for name in names:
+            found = params[asked[name]]
             try:
-                plans[name] = _plan(self._params(by_name.get(name, name)))
-            except (UsageError, StoreError) as error:
-                # Two folders may each have sent a sweep of this name.
-                say(f"What sweep {name!r} was after is not known: {error}")
+                # Two folders may each have sent a sweep of this name: then there is a reason.
+                reason = found if isinstance(found, str) else None
+                plans |= {} if isinstance(found, str) else {name: _plan(found)}
+            except StoreError as error:
+                reason = str(error)
+            if reason is not None:
+                say(f"What sweep {name!r} was after is not known: {reason}")
         return plans
-
-    def _params(self, sweep: str) -> dict[str, str]:
-        params: dict[str, str] = self._fetch.sweep_params(
-            self._uri, sweep, experiment=self._experiment
-        )
-        return params
 
 
 def _plan(params: dict[str, str]) -> SweepPlan:

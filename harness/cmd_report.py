@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from harness.certificate import Certificate, certificates
@@ -19,10 +19,14 @@ from harness.record import RunRecord
 from harness.store import Store
 from harness.timings import Timings, all_timings
 from harness.tracking_uri import public_uri, resolve_uri
+from reports.drawing import several_at_once
 from sweeps.importance import importances
 from sweeps.plan import SweepPlan
 
 REPORT_OF_ALL = "all"
+
+_MOST_DRAWN = 6
+"""Sweeps that nobody named: each has three or four pictures, which take most of the time."""
 
 
 def report(
@@ -50,51 +54,56 @@ def report(
     converter = find_converter() if pdf else None
     store = Store(out)
     uri = resolve_uri(tracking_uri, store.root)
-    with waiting("loading MLflow and the plotting libraries ..."):
-        from harness import fetch
-        from harness.track import Tracker
-        from reports.publish import Pages, publish
-        from reports.template import page_name
+    with several_at_once() as draw:
+        with waiting("loading MLflow and the plotting libraries ..."):
+            from harness import fetch
+            from harness.track import Tracker
+            from reports.publish import Pages, publish
+            from reports.template import page_name
 
-    if template is not None:
-        page_name(template)
+        if template is not None:
+            page_name(template)
 
-    with waiting("fetching records and predictions ..."):
-        library = Library(fetch, uri, experiment, cache=store.root / "fetched")
-        names, parents = library.parents(sweeps, latest=not (runs or tags or query or everything))
-        found = library.runs(parents, runs, tags=tags, query=query)
-    if not found:
-        raise UsageError(
-            f"A report needs runs, but experiment {experiment!r} of {public_uri(uri)} has none "
-            "that match. Start with `bench run` or `bench sweep`."
-        )
-    records = [run.record for run in found]
-    plans = library.plans(parents, records)
-    alone = len(names) == 1 and not (runs or tags or query)
-    title = names[0] if alone else experiment
-    folder = to or store.report_dir(title if names else REPORT_OF_ALL)
-    with waiting("drawing ..."):
-        written = publish(
-            [(run.record, run.folder) for run in found],
-            folder,
-            title=title,
-            goals={name: goals_of(plan) for name, plan in plans.items()},
-            importances={name: _importances(plan, records) for name, plan in plans.items()},
-            commands={name: _command(plan, plans, records) for name, plan in plans.items()},
-            certificates=_certificates(store),
-            timings=_timings(store),
-            floors=known_floors(store),
-            addresses={run.record.run_id: run.address for run in found if run.address},
-            pages=Pages(
-                html=html,
-                to_pdf=functools.partial(to_pdf, converter=converter) if converter else None,
-                template=template,
-            ),
-        )
+        with waiting("fetching records and predictions ..."):
+            library = Library(fetch, uri, experiment, cache=store.root / "fetched")
+            names, parents = library.parents(
+                sweeps, latest=not (runs or tags or query or everything)
+            )
+            found = library.runs(parents, runs, tags=tags, query=query)
+        if not found:
+            raise UsageError(
+                f"A report needs runs, but experiment {experiment!r} of {public_uri(uri)} has "
+                "none that match. Start with `bench run` or `bench sweep`."
+            )
+        records = [run.record for run in found]
+        plans = library.plans(parents, records)
+        alone = len(names) == 1 and not (runs or tags or query)
+        title = names[0] if alone else experiment
+        folder = to or store.report_dir(title if names else REPORT_OF_ALL)
+        with waiting("drawing ..."):
+            written = publish(
+                [(run.record, run.folder) for run in found],
+                folder,
+                title=title,
+                goals={name: goals_of(plan) for name, plan in plans.items()},
+                importances=_Importances(plans, records),
+                commands={name: _command(plan, plans, records) for name, plan in plans.items()},
+                certificates=_certificates(store),
+                timings=_timings(store),
+                floors=known_floors(store),
+                addresses={run.record.run_id: run.address for run in found if run.address},
+                draw=draw,
+                most_drawn=None if names else _MOST_DRAWN,
+                pages=Pages(
+                    html=html,
+                    to_pdf=functools.partial(to_pdf, converter=converter) if converter else None,
+                    template=template,
+                ),
+            )
     for path in written.pages:
         note(f"report: {path}")
     with Tracker(uri, store, experiment=experiment, notify=say) as tracker:
-        tracker.log_report(folder, sweep=names[0] if len(names) == 1 else None)
+        tracker.log_report(folder, sweep=names[0] if len(names) == 1 else None, page=written.page)
 
 
 def _certificates(store: Store) -> list[Certificate]:
@@ -141,6 +150,22 @@ def _top(plan: SweepPlan, records: Sequence[RunRecord]) -> int:
     for _, number, config in finished:
         first.setdefault(config, number)  # of equal trials only the first is trained again
     return max(1, len(list(itertools.takewhile(again.__contains__, first.values()))))
+
+
+class _Importances(Mapping[str, Mapping[str, float]]):
+    """Sweep name -> importances of its fields, computed when they are asked for."""
+
+    def __init__(self, plans: Mapping[str, SweepPlan], records: Sequence[RunRecord]) -> None:
+        self._plans, self._records = plans, records
+
+    def __getitem__(self, name: str) -> Mapping[str, float]:
+        return _importances(self._plans[name], self._records)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._plans)
+
+    def __len__(self) -> int:
+        return len(self._plans)
 
 
 def _importances(plan: SweepPlan, records: Sequence[RunRecord]) -> dict[str, float]:

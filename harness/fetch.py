@@ -206,7 +206,15 @@ def _matching(
 
 def _parent(connection: Connection, sweep: str) -> str:
     """Return the MLflow run id of the run of a sweep or group."""
-    parents = [run for role in sorted(_PARENTS) for run in _search(connection, {names.ROLE: role})]
+    return _named(_parents(connection), sweep, connection.experiment)
+
+
+def _parents(connection: Connection) -> list[Run]:
+    """Return the runs of all sweeps and groups."""
+    return [run for role in sorted(_PARENTS) for run in _search(connection, {names.ROLE: role})]
+
+
+def _named(parents: Sequence[Run], sweep: str, experiment: str) -> str:
     for run in parents:
         if run.info.run_id == sweep:
             return sweep
@@ -220,7 +228,7 @@ def _parent(connection: Connection, sweep: str) -> str:
         )
     known = sorted({str(run.data.tags.get(names.SWEEP)) for run in parents})
     raise UsageError(
-        f"There is no sweep {sweep!r} in the experiment {connection.experiment!r}. "
+        f"There is no sweep {sweep!r} in the experiment {experiment!r}. "
         f"It has: {', '.join(known) or 'none'}."
     )
 
@@ -344,14 +352,29 @@ def _bench_id(run: Run) -> str:
     return str(run.data.tags.get(names.RUN_ID, run.info.run_id))
 
 
-def sweep_params(uri: str, sweep: str, *, experiment: str) -> dict[str, str]:
-    """Return what the parent run of a sweep says of its plan: `sweep.<field>` as texts.
+def sweep_params(
+    uri: str, sweeps: Collection[str], *, experiment: str
+) -> dict[str, dict[str, str] | str]:
+    """Return what the parent run of each sweep says of its plan: `sweep.<field>` as texts.
+
+    A sweep that is not there, or more than once, gets the reason instead.
+
+    Args:
+        uri: from `harness.tracking_uri.resolve_uri`.
+        sweeps: names, or MLflow run ids of parent runs.
+        experiment: its name.
 
     Raises:
         TrackingError: the store does not answer or has no such experiment.
-        UsageError: there is no such sweep, or more than one.
     """
     connection = connect_existing(uri, experiment)
     with asking(uri):
-        run = connection.client.get_run(_parent(connection, sweep))
-    return dict(run.data.params)
+        parents = _parents(connection)
+    by_id = {str(run.info.run_id): dict(run.data.params) for run in parents}
+    found: dict[str, dict[str, str] | str] = {}
+    for sweep in sweeps:
+        try:
+            found[sweep] = by_id[_named(parents, sweep, experiment)]
+        except UsageError as error:
+            found[sweep] = str(error)
+    return found

@@ -229,6 +229,10 @@ class RunWriter:
         """Send a folder of files below `artifact_path`."""
         self._client.log_artifacts(run_id, str(folder), artifact_path)
 
+    def log_page(self, run_id: str, page: str, name: str) -> None:
+        """Send a page of text as an artifact."""
+        self._client.log_text(run_id, page, name)
+
     def create_report(self, name: str) -> str:
         """Return the run of a report that belongs to no sweep, made if there is none."""
         return self._create_ended(names.REPORT_ROLE, name, {}, "finished")

@@ -148,12 +148,16 @@ class Tracker:
         self._open_sweeps.pop(name, None)
         self._post(lambda p: p.close_sweep(name, summary))
 
-    def log_report(self, folder: Path, *, sweep: str | None = None) -> str:
+    def log_report(
+        self, folder: Path, *, sweep: str | None = None, page: str | None = None
+    ) -> str:
         """Send a report's folder as artifacts `report/`; wait for it.
 
         Args:
             folder: of the report.
             sweep: whose parent run receives it; None for a run of its own.
+            page: all of it as HTML, for an artifact `report.html`: the only form of which MLflow's
+                pages show the pictures too.
 
         Returns:
             The MLflow run id.
@@ -161,7 +165,7 @@ class Tracker:
         Raises:
             TrackingError: the store refused or did not answer.
         """
-        return self._ask(lambda p: p.log_report(folder, sweep))
+        return self._ask(lambda p: p.log_report(folder, sweep, page))
 
     def log_certificate(self, path: Path) -> str:
         """Send a certificate as artifact `certificate/` of a run of its own; wait for it.

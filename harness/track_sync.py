@@ -130,7 +130,7 @@ class Projection:
                 self._note(folder, sweep.parent, file_digest(folder / CLOSED_FILE))
         del self._sweeps[name]
 
-    def log_report(self, folder: Path, sweep: str | None) -> str:
+    def log_report(self, folder: Path, sweep: str | None, page: str | None = None) -> str:
         """Send a report's folder to the sweep's parent run or a run of its own; return its id."""
         with self._alone():
             if sweep is None:
@@ -138,6 +138,8 @@ class Projection:
             else:
                 run_id = self._writer.find_parent(sweep) or self._sweep(sweep).parent
             self._writer.log_folder(run_id, folder, "report")
+            if page is not None:
+                self._writer.log_page(run_id, page, "report.html")
         return run_id
 
     def log_certificate(self, path: Path) -> str:

@@ -83,7 +83,8 @@ def _table(board: Table) -> dict[str, Any]:
 def _searched(search: Search) -> dict[str, Any]:
     """Return a search with the runs behind each of its numbers."""
     trials = [trial.run_id for trial in search.trials]
-    return _plain(search) | {
+    values: dict[str, Any] = _plain(search)
+    return values | {
         "granted": search.granted,
         "runs": {
             "best": [] if search.best is None else [search.best.run_id],

@@ -48,19 +48,29 @@ class Pictures:
     searches: tuple[tuple[Titled, ...], ...]
     networks: tuple[Titled, ...]
 
+    def all(self) -> tuple[Titled, ...]:
+        """Return every plot, in the order of the report."""
+        parts = (*self.tables, self.untested, self.together, *self.searches, self.networks)
+        return tuple(item for part in parts for item in part)
+
 
 def choose_pictures(
     comparison: Comparison,
     evidence: Sequence[Evidence],
     importances: Mapping[str, Mapping[str, float]],
+    *,
+    most: int | None = None,
 ) -> Pictures:
     """Return every plot of a report.
 
     Args:
         comparison: of the evidence.
         evidence: the runs.
-        importances: sweep name -> field -> share of variance explained.
+        importances: sweep name -> field -> share of variance explained; asked for sweeps that are
+            drawn only.
+        most: sweeps of which pictures are drawn, those that stand highest; None for all.
     """
+    drawn = set(_highest(comparison)[:most])
     by_id = {item.record.run_id: item for item in evidence}
     several = len(comparison.tables) > 1
     return Pictures(
@@ -72,10 +82,28 @@ def choose_pictures(
         together=_together(comparison.searches),
         searches=tuple(
             _search_pictures(search, importances.get(search.name), prefix=f"sweep-{place}-")
+            if search.name in drawn
+            else _search_left_out(search, len(drawn), prefix=f"sweep-{place}-")
             for place, search in enumerate(comparison.searches, 1)
         ),
         networks=_networks(comparison, by_id, evidence),
     )  # fmt: skip
+
+
+def _highest(comparison: Comparison) -> list[str]:
+    """Return the names of all sweeps, those first whose finals stand highest."""
+    ranked = [
+        name for board in comparison.tables for row in board.contenders for name in row.sweeps
+    ]
+    return list(dict.fromkeys([*ranked, *(search.name for search in comparison.searches)]))
+
+
+def _search_left_out(search: Search, drawn: int, *, prefix: str) -> tuple[Titled, ...]:
+    reason = (
+        f"of so many sweeps, only the {drawn} that stand highest are drawn; bench report --sweep "
+        f"{search.name} draws this one"
+    )
+    return (Titled(title="Pictures of this sweep", plot=Omitted(name=prefix, reason=reason)),)
 
 
 def _together(searches: Sequence[Search]) -> tuple[Titled, ...]:

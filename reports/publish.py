@@ -16,6 +16,7 @@ from harness.store import RECORD_FILE
 from harness.timings import Timings
 from reports.compare import Comparison, compare
 from reports.document import document, dumps
+from reports.drawing import Draw, one_by_one
 from reports.evidence import Evidence, load
 from reports.folder import DOCUMENT_FILE, EVIDENCE, REPORT_FILE, own_files, replace_files
 from reports.goals import Goal
@@ -52,12 +53,14 @@ class PublishedReport:
         path: of report.md.
         files: everything written, report.md first.
         pages: those that are to be read: report.md, then its further forms.
+        page: all of it as HTML that stands alone, whether or not it was written.
         comparison: what it says, as plain values.
     """
 
     path: Path
     files: tuple[Path, ...]
     pages: tuple[Path, ...]
+    page: str
     comparison: Comparison
 
 
@@ -73,6 +76,8 @@ def publish(
     timings: Sequence[Timings] = (),
     floors: Sequence[NoiseFloor] = (),
     pages: Pages = Pages(),
+    draw: Draw = one_by_one,
+    most_drawn: int | None = None,
     addresses: Mapping[str, str] | None = None,
     made_at: str | None = None,
 ) -> PublishedReport:
@@ -91,6 +96,8 @@ def publish(
         timings: of contenders; those without a network that a run trained are left out.
         floors: noise floors, of any machines; without one no difference of speed is claimed.
         pages: further forms of it.
+        draw: draws the pictures.
+        most_drawn: of how many sweeps; None for all.
         addresses: run id -> its page in MLflow, of those that have one.
         made_at: date to write into the report; without it none is written.
 
@@ -102,7 +109,8 @@ def publish(
     evidence = [load(record, run_folder) for record, run_folder in runs]
     comparison = compare(evidence, goals)
     contents: dict[str, bytes] = {}
-    gallery = _drawn(choose_pictures(comparison, evidence, importances or {}), contents)
+    chosen = choose_pictures(comparison, evidence, importances or {}, most=most_drawn)
+    gallery = _drawn(chosen, contents, draw)
     trained = {each.record.config.backbone for each in evidence}
     certificates = [each for each in certificates if each.config.backbone in trained]
     timings = [
@@ -126,21 +134,24 @@ def publish(
     )
     written = {REPORT_FILE: words.encode(), DOCUMENT_FILE: dumps(values).encode()}
     contents = written | contents
-    further = _pages(pages, words, values, contents)
+    page = to_html(words, title=title, files=contents)
+    further = _pages(pages, page, words, values, contents)
     contents |= further | kept
     replace_files(folder, old, contents)
     files = tuple(folder / name for name in contents)
     return PublishedReport(
-        path=folder / REPORT_FILE, files=files, comparison=comparison,
+        path=folder / REPORT_FILE, files=files, page=page, comparison=comparison,
         pages=tuple(folder / name for name in (REPORT_FILE, *further)),
     )  # fmt: skip
 
 
-def _drawn(pictures: Pictures, contents: dict[str, bytes]) -> Gallery:
+def _drawn(pictures: Pictures, contents: dict[str, bytes], draw: Draw) -> Gallery:
     """Draw every plot into `contents` (file name -> bytes) and return what the text refers to."""
+    plots = [item.plot for item in pictures.all() if isinstance(item.plot, Plot)]
+    drawings = dict(zip((plot.name for plot in plots), draw(plots), strict=True))
 
     def drawn(part: Iterable[Titled]) -> tuple[AnyPicture, ...]:
-        return tuple(_draw(item, contents) for item in part)
+        return tuple(_kept(item, drawings, contents) for item in part)
 
     return Gallery(
         tables=tuple(drawn(part) for part in pictures.tables),
@@ -151,26 +162,24 @@ def _drawn(pictures: Pictures, contents: dict[str, bytes]) -> Gallery:
     )
 
 
-def _draw(item: Titled, contents: dict[str, bytes]) -> AnyPicture:
+def _kept(item: Titled, drawings: Mapping[str, bytes], contents: dict[str, bytes]) -> AnyPicture:
     plot = item.plot
     if not isinstance(plot, Plot):
         return MissingPicture(title=item.title, reason=plot.reason)
     png, csv = f"{plot.name}.png", f"{plot.name}.csv"
-    contents[png], contents[csv] = plot.png(), plot.csv()
+    contents[png], contents[csv] = drawings[plot.name], plot.csv()
     return Picture(title=item.title, file=png, csv=csv, alt=plot.alt, caption=plot.caption)
 
 
 def _pages(
-    pages: Pages, words: str, values: Mapping[str, Any], contents: Mapping[str, bytes]
+    pages: Pages, page: str, words: str, values: Mapping[str, Any], contents: Mapping[str, bytes]
 ) -> dict[str, bytes]:
     """Return the further forms of a report: file name -> bytes."""
     found: dict[str, bytes] = {}
-    if pages.html or pages.to_pdf is not None:
-        page = to_html(words, title=str(values["title"]), files=contents)
-        if pages.html:
-            found[HTML_FILE] = page.encode()
-        if pages.to_pdf is not None:
-            found[PDF_FILE] = pages.to_pdf(page)
+    if pages.html:
+        found[HTML_FILE] = page.encode()
+    if pages.to_pdf is not None:
+        found[PDF_FILE] = pages.to_pdf(page)
     if pages.template is not None:
         name = page_name(pages.template)
         if name in contents or name in found:

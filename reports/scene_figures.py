@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -136,11 +137,11 @@ def worst_plot(
 
 def _drawer(examples: Examples, *, predicted: bool) -> Callable[[pd.DataFrame], Figure]:
     images = dict(zip(examples.ids.tolist(), examples.images, strict=True))
+    return partial(_draw, images=images, predicted=predicted)
 
-    def draw(table: pd.DataFrame) -> Figure:
-        return draw_scenes(table, [images[i] for i in table["id"]], predicted=predicted)
 
-    return draw
+def _draw(table: pd.DataFrame, *, images: Mapping[int, np.ndarray], predicted: bool) -> Figure:
+    return draw_scenes(table, [images[i] for i in table["id"]], predicted=predicted)
 
 
 def draw_scenes(table: pd.DataFrame, images: Sequence[np.ndarray], *, predicted: bool) -> Figure:

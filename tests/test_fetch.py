@@ -15,7 +15,7 @@ from tracked import CONFIG, MANIFEST, final, new_store, record, trial
 
 from harness import mlflow_names as names
 from harness.errors import TrackingError, UsageError
-from harness.fetch import Fetched, fetch, filter_of, latest_sweep, sweep_name
+from harness.fetch import Fetched, fetch, filter_of, latest_sweep, sweep_name, sweep_params
 from harness.mlflow_client import open_client
 from harness.predictions import write_npz
 from harness.store import Store, file_digest
@@ -94,6 +94,18 @@ def test_what_is_not_there_is_named(
 ) -> None:
     with pytest.raises(UsageError, match=words):
         bring(store, tmp_path / "into", **wanted)
+
+
+def test_plans_of_sweeps_come_with_one_look(store: Store) -> None:
+    found = sweep_params(address(store), ["demo", "nope"], experiment="bench")
+    assert isinstance(found["demo"], dict)
+    assert found["demo"]["sweep.seed"] == "7"
+    assert isinstance(found["nope"], str)
+    assert "There is no sweep 'nope'" in found["nope"]
+
+
+def test_pages_of_runs_are_known_of_a_server_only(store: Store, tmp_path: Path) -> None:
+    assert {run.address for run in bring(store, tmp_path / "into").runs} == {None}
 
 
 def test_two_sweeps_of_one_name_must_be_told_apart(store: Store, tmp_path: Path) -> None:

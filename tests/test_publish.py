@@ -91,6 +91,24 @@ def test_a_search_over_networks_shows_the_one_that_was_tested(tmp_path: Path) ->
     assert networks(tested) == ["notebook-cnn head=soft-argmax width=0.3", "notebook-cnn"]
 
 
+def test_of_many_sweeps_those_that_stand_highest_are_drawn(tmp_path: Path) -> None:
+    runs = [
+        run
+        for name in ("a", "b", "c")
+        for run in fabricate_sweep(tmp_path / "runs", name, trials=6, seed=ord(name))
+    ]
+    whole = publish(runs, tmp_path / "whole", title="T")
+    report = publish(runs, tmp_path / "r", title="T", most_drawn=1)
+    best = whole.comparison.tables[0].contenders[0].sweeps[0]
+    place = "abc".index(best) + 1
+    drawn = {path.name for path in report.files if path.name.startswith("sweep-")}
+    assert {name.split("-")[1] for name in drawn} == {str(place)}
+    text = report.path.read_text("utf-8")
+    for name in sorted({"a", "b", "c"} - {best}):
+        assert f"bench report --sweep {name} draws this one." in text
+    assert report.comparison == whole.comparison
+
+
 def networks(text: str) -> list[str]:
     _, _, part = text.partition("## Networks")
     return re.findall("^### (.+)$", part.partition("\n## ")[0], re.MULTILINE)

@@ -463,6 +463,19 @@ def test_two_folders_with_the_same_run_ids_do_not_meet(
     assert reasons == {"mine", "theirs"}
 
 
+def test_a_report_lies_at_its_sweep_as_a_page_too(
+    store: Store, tracker: Tracker, tmp_path: Path
+) -> None:
+    tracker.open_sweep(MANIFEST)
+    (tmp_path / "r").mkdir()
+    (tmp_path / "r" / "report.md").write_text("# R")
+    for page in ("<p>old", "<p>new"):
+        tracker.log_report(tmp_path / "r", sweep="demo", page=page)
+    artifacts = artifacts_of(runs_of(store)["sweep:demo"])
+    assert (artifacts / "report.html").read_text() == "<p>new"
+    assert (artifacts / "report" / "report.md").read_text() == "# R"
+
+
 def test_a_report_lands_on_its_sweep(store: Store, tracker: Tracker, tmp_path: Path) -> None:
     folder = tmp_path / "weekly"
     folder.mkdir()
