@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from harness.config import RunConfig, knobs
 from harness.record import Machine, timing_key
@@ -14,6 +15,9 @@ from reports.statistics import Estimate, share_interval, t_interval
 
 RANKED_BY = "score"
 """The measure that orders a leaderboard: what a sweep maximises."""
+
+SHIFTS = ("shift_class_changes", "shift_box_px")
+"""Measures of what a move by one pixel does, see `harness.record.METRICS`."""
 
 _SHARES = ("accuracy", "localization_accuracy")
 
@@ -34,6 +38,7 @@ class Contender:
         mflops: of one image's forward pass; None if no run says, or they do not agree.
         budget: of the search that found the configuration; None if no search is recorded.
         place: of its trial in that search, by what that was after; 1 is what the search chose.
+        shift: by the names in `SHIFTS`, over seeds; empty if no run measured it.
     """
 
     name: str
@@ -50,6 +55,7 @@ class Contender:
     mflops: float | None = None
     budget: Budget | None = None
     place: int | None = None
+    shift: Mapping[str, Estimate] = field(default_factory=dict)
 
 
 def label_machines(evidence: Iterable[Evidence]) -> dict[tuple[object, ...], tuple[str, Machine]]:
@@ -150,7 +156,22 @@ def _contender(
         machines=tuple(dict.fromkeys(used)),
         parameters=sizes.pop() if len(sizes) == 1 else None,
         mflops=costs.pop() if len(costs) == 1 else None,
+        shift=_shift(group),
     )
+
+
+def _shift(group: Sequence[Evidence]) -> dict[str, Estimate]:
+    """Return the mean over seeds of each measure in `SHIFTS`; nothing if no run has them."""
+    found = {}
+    for name in SHIFTS:
+        values = [item.record.value(name) for item in group]
+        known = [value for value in values if value is not None]
+        if len(known) < len(values):
+            reason = f"{len(values) - len(known)} of {len(values)} runs did not measure it"
+            found[name] = Estimate(absent=reason)
+        else:
+            found[name] = t_interval(known, varied="seeds", bounds=(0, math.inf))
+    return found if any(each.value is not None for each in found.values()) else {}
 
 
 def _quality(group: Sequence[Evidence], measure: str) -> Estimate:

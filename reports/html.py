@@ -25,8 +25,7 @@ tr:nth-child(even) { background: #f6f8fa; }
 td:nth-child(2) { min-width: 8em; }
 code { background: #eff1f3; border-radius: 4px; padding: .1em .3em; font-size: 90%; }
 pre { background: #f6f8fa; border-radius: 6px; padding: 1em; overflow-x: auto; }
-pre td:nth-child(2) { min-width: 8em; }
-code { background: none; padding: 0; }
+pre code { background: none; padding: 0; }
 img { max-width: 100%; }
 @media print { body { max-width: none; margin: 0; } img, tr { break-inside: avoid; } }
 """

@@ -23,6 +23,7 @@ from reports.goals import Goal
 from reports.links import RUNS, RunLinks, row_links, row_places, run_link, run_links
 from reports.run_speeds import run_speed_lines
 from reports.searches import Search
+from reports.shift_section import shift_lines
 from reports.speed_section import speed_lines
 from reports.statistics import Estimate
 from reports.summary import summary_lines
@@ -168,6 +169,7 @@ def _leaderboard(
     if len(board.machines) > 1:
         lines += [_OTHER_MACHINES, ""]
     lines += verdict_lines(board.verdicts, links, rows=len(board.contenders))
+    lines += shift_lines(board, links)
     lines += run_speed_lines(board, links, dict(comparison.machines), floors)
     return lines + _reproduce(board, place)
 

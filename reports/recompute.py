@@ -67,14 +67,14 @@ def _area(boxes: Values) -> Values:
     return np.asarray(sides[:, 0] * sides[:, 1], np.float64)
 
 
-def over_seeds(values: Sequence[float]) -> Interval:
-    """Return the mean of values in [0, 1] with Student's interval."""
+def over_seeds(values: Sequence[float], *, most: float = 1.0) -> Interval:
+    """Return the mean of values from 0 to `most` with Student's interval."""
     data = np.asarray(values, np.float64)
     mean = float(data.mean())
     if len(data) < 2 or np.ptp(data) == 0:
         return Interval(value=mean)
     half = t_quantile(0.975, len(data) - 1) * float(data.std(ddof=1)) / math.sqrt(len(data))
-    return Interval(value=mean, low=max(0.0, mean - half), high=min(1.0, mean + half))
+    return Interval(value=mean, low=max(0.0, mean - half), high=min(most, mean + half))
 
 
 def over_images(values: Values, *, share: bool) -> Interval:

@@ -99,6 +99,7 @@ def _numbers(
         where = f"table {place}: " if len(tables) > 1 else ""
         for row in board["contenders"]:
             _row(where, row, seen, findings)
+            _recorded(where, row, contents, findings)
         _verdicts(where, board, seen, ids, findings)
 
 
@@ -179,6 +180,21 @@ def _row(where: str, row: Mapping[str, Any], seen: Mapping[str, Outcomes], f: Fi
             share = name in ("accuracy", "localization_accuracy")
             found = recompute.over_images(known[0][name], share=share)
         f.hold_interval(f"{where}{name} of {row['name']}", said, found)
+
+
+def _recorded(
+    where: str, row: Mapping[str, Any], contents: Mapping[str, bytes], findings: Findings
+) -> None:
+    """Hold what predictions do not tell against what the records of a row say."""
+    names = [f"{EVIDENCE}/{run_id}/record.json" for run_id in row["run_ids"]]
+    if not all(name in contents for name in names):
+        return  # already told
+    records = [json.loads(contents[name])["measures"] for name in names]
+    for name, said in row.get("shift", {}).items():
+        if said["value"] is not None:
+            values = [float(each[name]["value"]) for each in records]
+            found = recompute.over_seeds(values, most=math.inf)
+            findings.hold_interval(f"{where}{name} of {row['name']}", said, found)
 
 
 def _verdicts(
