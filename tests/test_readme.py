@@ -24,7 +24,8 @@ def shell_lines(text: str) -> list[str]:
 
 
 def bench_lines() -> list[str]:
-    lines = [line for line in shell_lines(README) if line.startswith("bench ")]
+    texts = (README, (ROOT / "docs" / "data.md").read_text(encoding="utf-8"))
+    lines = [line for text in texts for line in shell_lines(text) if line.startswith("bench ")]
     setup = shell_lines(README)[0]
     return [*lines, setup.rpartition("&& .venv/bin/")[2]]
 
@@ -59,7 +60,7 @@ def test_ci_runs_the_second_line_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("line", bench_lines())
-def test_every_bench_line_of_the_readme_parses(line: str) -> None:
+def test_every_bench_line_of_the_documents_parses(line: str) -> None:
     parse(shlex.split(line, comments=True)[1:])
 
 
