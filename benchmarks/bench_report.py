@@ -7,7 +7,8 @@
 
 The runs are made in an MLflow store on SQLite, as `bench` makes them, but not trained. Then
 `bench report --all` is timed as a whole process, and so is importing what it imports; CPU seconds
-stand beside those of the clock, as they suffer less from what else a machine does. Making 1,000
+stand beside those of the clock, as they suffer less from what else a machine does; the processes
+that draw are not in them. Making 1,000
 runs takes minutes and, if all were tested, gigabytes.
 
 Exits 1 if 1,000 runs take more than 10 s. `nox -s bench_report` runs `sweeps`.
