@@ -1,4 +1,6 @@
-"""`bench`: the commands and what they accept. The only door to the program.
+"""`bench`: the commands and what they accept, those of `harness.cmd_*_commands` included.
+
+The only door to the program.
 
 Nothing slow is imported here: each command checks names and ranges, then imports the module
 that does the work.
@@ -19,20 +21,22 @@ import click
 
 from harness import __version__
 from harness.cluster_options import check_cluster_options, cluster_options, the_one
+from harness.cmd_data_commands import data
+from harness.cmd_know_commands import certify, check, describe, doctor
+from harness.cmd_list_commands import list_group
+from harness.cmd_use_commands import baseline, export, predict
 from harness.compare_options import compare_options, read_measures
-from harness.config import RunConfig, knobs
-from harness.contender_specs import MOST_STEPS, check_shares, gpus_of_this_machine, parse_specs
-from harness.datasets import FETCHED, has_photos
+from harness.config import RunConfig
 from harness.durations import parse_span
-from harness.errors import BenchError, InterruptedRun, UsageError, unknown_name
+from harness.errors import BenchError, InterruptedRun, UsageError
 from harness.options import (
-    DEFAULT_OUT,
     Sectioned,
     config_options,
     data_dir_option,
     given,
     out_option,
     place_options,
+    place_values,
     read_config,
     read_configs,
     recipe_option,
@@ -63,24 +67,6 @@ SECTIONS = {
     "Keep": ("baseline", "sync"),
 }
 """How `bench --help` groups the commands."""
-
-DESCRIBED = {
-    "head", "width", "depth", "pretrained", "batch_size", "canvas_px", "strategy", "precision",
-    "jit",
-}  # fmt: skip
-"""Fields of a configuration that decide what a network is and costs."""
-
-
-PREVIEWED = {
-    name for name, knob in knobs().items() if knob.group in {"Data", "Augmentation"}
-} - {"train_examples", "evaluate_test"}  # fmt: skip
-"""Fields of a configuration that decide what scenes look like."""
-
-CERTIFIED_WITHOUT = {
-    "batch_size", "global_batch_size", "epochs", "patience", "evaluate_test", "strategy",
-    "devices",
-}  # fmt: skip
-"""Fields that a certificate sets itself, or that its few steps have no use for."""
 
 
 class _Sections(click.Group):
@@ -154,7 +140,7 @@ def run(context: click.Context, /, **values: Any) -> None:
 
     cmd_run.run(
         configs, chosen=given(context), report=values["report"], resume=values["resume"],
-        targets=targets, stop_at_target=stops, **_places(values),
+        targets=targets, stop_at_target=stops, **place_values(values),
     )  # fmt: skip
 
 
@@ -165,7 +151,8 @@ def _run_as_worker(
 
     cmd_cluster.run(
         config, chosen=given(context), resume=values["resume"], targets=targets,
-        control_port=values["control_port"], wait_s=values["wait_for_workers"], **_places(values),
+        control_port=values["control_port"], wait_s=values["wait_for_workers"],
+        **place_values(values),
     )  # fmt: skip
 
 
@@ -233,7 +220,7 @@ def sweep(context: click.Context, /, **values: Any) -> None:
     from harness.cmd_sweep_request import Request
 
     request = Request.of(values)
-    cmd_sweep.sweep(configs, request, chosen=given(context), **_places(values))
+    cmd_sweep.sweep(configs, request, chosen=given(context), **place_values(values))
 
 
 @bench.command(cls=Sectioned)
@@ -264,7 +251,7 @@ def throughput(context: click.Context, /, **values: Any) -> None:
 
     cmd_throughput.throughput(
         contenders, plan, repeats=values["repeats"], observer=values["observer"],
-        as_json=values["as_json"], **_places(values),
+        as_json=values["as_json"], **place_values(values),
     )  # fmt: skip
 
 
@@ -312,7 +299,7 @@ def report(**values: Any) -> None:
     check_report_options(values)
     from harness import cmd_report
 
-    cmd_report.report(**{name: values[name] for name in REPORT_FIELDS}, **_places(values))
+    cmd_report.report(**{name: values[name] for name in REPORT_FIELDS}, **place_values(values))
 
 
 @bench.command()
@@ -347,93 +334,8 @@ def compare(**values: Any) -> None:
     cmd_compare.compare(
         values["first"], values["second"], by=read_measures(values),
         fail_on_regression=values["fail_on"] is not None, as_json=values["as_json"],
-        **_places(values),
+        **place_values(values),
     )  # fmt: skip
-
-
-@bench.command()
-@click.argument("name", metavar="RUN")
-@click.option(
-    "--to", type=click.Path(path_type=Path), metavar="DIR",
-    help="Folder to write.  [default: exports/RUN_ID in --out]",
-)  # fmt: skip
-@click.option("--replace", is_flag=True, help="Replace an older export in --to.")
-@click.option("--register", metavar="NAME", help="Register it in MLflow, as one version more.")
-@place_options
-def export(name: str, **values: Any) -> None:
-    """Write a trained network as .keras and SavedModel, for others to use.
-
-    RUN is a run or a sweep: of a sweep's finals the best in validation. Images go in as they are,
-    uint8; class names, probabilities and boxes come out. Both files are read again and must
-    predict what the run did, else nothing is written.
-    """
-    from harness import cmd_export
-
-    cmd_export.export(
-        name, to=values["to"], register=values["register"], replace=values["replace"],
-        **_places(values),
-    )  # fmt: skip
-
-
-@bench.command()
-@click.argument("name", metavar="RUN")
-@click.argument(
-    "pictures", nargs=-1, required=True, metavar="PICTURE...", type=click.Path(path_type=Path)
-)
-@click.option(
-    "--to", type=click.Path(path_type=Path), metavar="DIR",
-    help="Folder for the drawn pictures.  [default: predicted/RUN_ID in --out]",
-)  # fmt: skip
-@click.option(
-    "--invert", type=click.Choice(["auto", "on", "off"]), default="auto", show_default=True,
-    help="Swap light and dark; auto does so for digits on bright ground.",
-)  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")
-@place_options
-def predict(name: str, pictures: tuple[Path, ...], **values: Any) -> None:
-    """Say and draw what a trained network finds in pictures of your own.
-
-    RUN is a run, a sweep (of its finals the best in validation), or the folder of a `bench
-    export`. Each PICTURE is a file or a folder of them. It is scaled to fit the canvas of the
-    network; what it shows should look like the scenes of training (`bench data preview`).
-    """
-    from harness import cmd_predict
-
-    cmd_predict.predict(
-        name, pictures, to=values["to"], invert=values["invert"], as_json=values["as_json"],
-        **_places(values),
-    )  # fmt: skip
-
-
-@bench.group()
-def baseline() -> None:
-    """Set runs aside, to compare later ones with them."""
-
-
-@baseline.command(name="save")
-@click.argument("name")
-@click.argument("what", metavar="RUN")
-@click.option("--replace", is_flag=True, help="Replace an older baseline of that name.")
-@place_options
-def save_baseline(name: str, what: str, **values: Any) -> None:
-    """Set runs aside as NAME, to compare later ones with.
-
-    RUN is a run, runs of one configuration separated by commas, or a sweep. Records and test
-    predictions are copied into a folder that stands alone: keep it in a repository, and give its
-    path to `bench compare` instead of its name.
-    """
-    from harness import cmd_compare
-
-    cmd_compare.save(name, what, replace=values["replace"], **_places(values))
-
-
-@baseline.command(name="list")
-@out_option
-def list_baselines(out: Path) -> None:
-    """List the baselines in the output folder."""
-    from harness import cmd_compare
-
-    cmd_compare.show(out=out)
 
 
 @bench.command()
@@ -446,7 +348,7 @@ def ui(**values: Any) -> None:
     """Open MLflow's pages on the results (loopback only; Ctrl-C ends it)."""
     from harness import cmd_look
 
-    cmd_look.ui(port=values["port"], **_places(values))
+    cmd_look.ui(port=values["port"], **place_values(values))
 
 
 @bench.command()
@@ -491,286 +393,13 @@ def sync(**values: Any) -> None:
     """Send to MLflow what could not be sent, and end runs whose process died."""
     from harness import cmd_look
 
-    cmd_look.sync(**_places(values))
+    cmd_look.sync(**place_values(values))
 
 
-@bench.command()
-@click.option(
-    "--peaks/--no-peaks", "peaks", default=True, show_default=True,
-    help="Measure matrix products and memory traffic, which takes some seconds.",
-)  # fmt: skip
-@data_dir_option
-@place_options
-def doctor(**values: Any) -> None:
-    """Show what this machine has, what can be used here and why not the rest.
-
-    Devices and versions, which strategies can be used, the speed of matrix products and memory as
-    measured, where the data is, and whether output folder, tracking store and sweeps are in
-    order. Exit code 1 if something must be mended first.
-    """
-    from harness import cmd_doctor
-
-    cmd_doctor.doctor(peaks=values["peaks"], **_places(values))
-
-
-@bench.group(name="list")
-def list_group() -> None:
-    """List what can be chosen: backbones, heads, recipes, strategies, datasets, scenes."""
-
-
-@list_group.command(name="backbones")
-def list_backbones() -> None:
-    """List the backbones, also those of plug-ins."""
-    from architectures import registry
-
-    _table([(entry.name, entry.summary or f"from {entry.owner}") for entry in registry.entries()])
-
-
-@list_group.command(name="heads")
-def list_heads() -> None:
-    """List the heads, which turn features into class and box."""
-    from architectures.builtin import HEADS
-
-    _table(list(HEADS.items()))
-
-
-@list_group.command(name="recipes")
-def list_recipes() -> None:
-    """List the recipes: options that work well together."""
-    from harness.recipes import RECIPES
-
-    _table([(name, f"{each.meaning} {each.words()}") for name, each in RECIPES.items()])
-
-
-@list_group.command(name="strategies")
-def list_strategies() -> None:
-    """List the ways to spread work over devices."""
-    from harness.devices import STRATEGIES
-
-    _table(list(STRATEGIES.items()))
-
-
-@list_group.command(name="datasets")
-def list_datasets() -> None:
-    """List the sources of images."""
-    from harness.datasets import DATASETS
-
-    _table(list(DATASETS.items()))
-
-
-@list_group.command(name="scenes")
-def list_scenes() -> None:
-    """List the presets of scenes: the options that each stands for."""
-    from harness.scene_spec import PRESETS
-
-    _table([(name, spec.option_words()) for name, spec in PRESETS.items()])
-
-
-@bench.command(cls=Sectioned)
-@click.argument("backbone", metavar="BACKBONE")
-@config_options(without=set(knobs()) - DESCRIBED)
-@click.option("--layers", "every_layer", is_flag=True, help="List every layer of a deep network.")
-@click.option(
-    "--to", type=click.Path(path_type=Path), metavar="FILE",
-    help="Diagram to write (PNG).  [default: describe-BACKBONE.png in --out]",
-)  # fmt: skip
-@click.option(
-    "--out", type=click.Path(path_type=Path), default=DEFAULT_OUT, show_default=True,
-    envvar="BENCH_OUT", help="Folder for all results.",
-)  # fmt: skip
-def describe(**values: Any) -> None:
-    """Show the layers of a network and what they cost, as a table and a diagram.
-
-    Parameters and multiply-adds of each layer, FLOP of an image, and the memory that one training
-    step takes, measured in a process of its own. More than 60 layers are summed up in blocks.
-    """
-    config = read_config(values)
-    if config.jit == "auto":
-        raise UsageError(
-            "`bench describe` measures one step: it needs `jit` on or off, got 'auto'."
-        )
-    from harness import cmd_describe
-
-    cmd_describe.describe(
-        config, every_layer=values["every_layer"], to=values["to"], out=values["out"]
-    )
-
-
-@bench.command()
-@click.argument("names", nargs=-1, required=True, metavar="BACKBONE...")
-def check(names: tuple[str, ...]) -> None:
-    """Check that backbones keep the contract, and say how to mend those that do not.
-
-    Builds each on scenes of 75x75 and other sizes, and checks shapes, seeds, saving, gradients,
-    mixed precision, XLA and two replicas. Exit code 1 if a check fails.
-    """
-    from architectures import registry
-
-    for name in names:
-        registry.check_name(name)
-    from harness import cmd_check
-
-    cmd_check.check(names)
-
-
-@bench.command(cls=Sectioned)
-@click.option(
-    "--strategies", default="cpu,mirrored,multiworker", show_default=True, metavar="A,B[:N]",
-    help="What to compare, the reference first: cpu, gpu, mirrored, multiworker.",
-)  # fmt: skip
-@click.option(
-    "--global-batch-size", type=int, default=64, show_default=True, metavar="N",
-    help="Images per step over all replicas, the same for every strategy.",
-)  # fmt: skip
-@click.option(
-    "--steps", type=int, default=20, show_default=True, metavar="N", help="Steps of the loss path."
-)
-@config_options(without=CERTIFIED_WITHOUT)
-@data_dir_option
-@place_options
-def certify(**values: Any) -> None:
-    """Prove that strategies train the same network, or name the first quantity that differs.
-
-    The same weights and batches go through each strategy: first loss and gradient, averages of
-    batch normalisation, outputs after an update, the loss path, and evaluations that do not divide
-    into batches. Limits come from control runs of the reference. mirrored:4 and multiworker:3 say
-    how many replicas; multiworker is processes on this machine. Exit code 1 if something differs.
-    """
-    if not 2 <= values["steps"] <= MOST_STEPS:
-        raise UsageError(f"--steps must be 2 to {MOST_STEPS}, got {values['steps']}.")
-    config = read_config(values)
-    gpus = gpus_of_this_machine()
-    specs = parse_specs(values["strategies"], gpus=gpus)
-    check_shares(specs, values["global_batch_size"])
-    from harness import cmd_certify
-
-    cmd_certify.certify(config, specs, steps=values["steps"], gpus=gpus, **_places(values))
-
-
-@bench.group()
-def data() -> None:
-    """Look at the data, count, download or export it."""
-
-
-@data.command(cls=Sectioned)
-@config_options(without=set(knobs()) - PREVIEWED)
-@click.option(
-    "--split",
-    type=click.Choice(["train", "validation"]),
-    default="train",
-    show_default=True,
-    help="Which scenes to draw; the test split stays sealed.",
-)
-@click.option(
-    "--epoch",
-    type=int,
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="Training scenes move each epoch: which one to show.",
-)
-@click.option(
-    "--to",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Picture to write (PNG).  [default: preview-DATASET-SPLIT.png in --out]",
-)
-@click.option(
-    "--out", type=click.Path(path_type=Path), default=DEFAULT_OUT, show_default=True,
-    envvar="BENCH_OUT", help="Folder for all results.",
-)  # fmt: skip
-@data_dir_option
-def preview(**values: Any) -> None:
-    """Draw scenes with their true boxes into a picture."""
-    config = read_config(values)
-    if values["epoch"] < 1:
-        raise UsageError(f"--epoch must be at least 1, got {values['epoch']}.")
-    from harness import cmd_data
-
-    places = {name: values[name] for name in ("split", "epoch", "to", "out", "data_dir")}
-    cmd_data.preview(config, **places)
-
-
-@data.command()
-@click.argument("name", metavar=f"[{'|'.join(FETCHED)}]")
-@click.option(
-    "--to", type=click.Path(path_type=Path), metavar="DIR",
-    help="Folder below which the set gets one of its own.  [default: bench's cache]",
-)  # fmt: skip
-def fetch(name: str, to: Path | None) -> None:
-    """Download a data set and say where it lies.
-
-    Size and checksum of each file are checked; what already lies there is not fetched again.
-    """
-    if name not in FETCHED:
-        raise unknown_name("data set to fetch", name, FETCHED)
-    from harness import cmd_data
-
-    cmd_data.fetch(name, to=to)
-
-
-@data.command()
-@config_options(without=set(knobs()) - {"dataset", "data_seed", "train_examples"})
-@click.option(
-    "--split", "splits", multiple=True, type=click.Choice(["train", "validation", "test"]),
-    default=("train", "validation"), show_default=True,
-    help="What to count; may be repeated. Only test breaks the seal of the test split.",
-)  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")
-@data_dir_option
-def stats(**values: Any) -> None:
-    """Count classes, copies, sizes and faults of a data set.
-
-    How sides and centres of the training boxes are spread is shown too.
-    What is bad in a data set of your own is listed, and left out of the counts. The test split
-    stays sealed unless it is named: then its classes and copies are counted, and nothing shown.
-    Of photos all are counted together, and no pixel is decoded.
-    """
-    config = read_config({**values, "skip_bad": True})
-    if has_photos(config.dataset):
-        from harness import cmd_photo_stats
-
-        cmd_photo_stats.photo_stats(config.dataset, as_json=values["as_json"])
-        return
-    from harness import cmd_data
-    from harness.data_stats import SPLITS
-
-    splits = [split for split in SPLITS if split in values["splits"]]
-    cmd_data.stats(config, splits=splits, as_json=values["as_json"], data_dir=values["data_dir"])
-
-
-@data.command(name="export", cls=Sectioned)
-@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
-@config_options(without=set(knobs()) - PREVIEWED - {"train_examples"})
-@click.option(
-    "--split", "splits", multiple=True, type=click.Choice(["train", "validation", "test"]),
-    default=("train", "validation"), show_default=True,
-    help="What to write; may be repeated. Only test breaks the seal of the test split.",
-)  # fmt: skip
-@click.option(
-    "--epoch", type=int, default=1, show_default=True, metavar="N",
-    help="Training scenes move each epoch: which one to write.",
-)  # fmt: skip
-@click.option(
-    "--most", type=int, metavar="N", help="Scenes of each split, the first by id.  [default: all]"
-)
-@data_dir_option
-def export_data(folder: Path, **values: Any) -> None:
-    """Write scenes as PNG files with COCO annotations, for other tools to train on.
-
-    DIR/SPLIT/images/ and DIR/SPLIT/instances.json: the very scenes of a run with these options,
-    with their exact boxes and, as attributes, the factors that made them.
-    """
-    config = read_config(values)
-    for name, least in (("epoch", 1), ("most", 1)):
-        if values[name] is not None and values[name] < least:
-            raise UsageError(f"--{name} must be at least {least}, got {values[name]}.")
-    from harness import cmd_data_export
-
-    cmd_data_export.export(
-        config, folder, splits=list(dict.fromkeys(values["splits"])), epoch=values["epoch"],
-        most=values["most"], data_dir=values["data_dir"],
-    )  # fmt: skip
+for _command in (
+    export, predict, baseline, doctor, list_group, describe, check, certify, data,
+):  # fmt: skip
+    bench.add_command(_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -828,15 +457,3 @@ def _allow_local_plugins() -> None:
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.append(here)  # last: it must not shadow an installed module
-
-
-def _places(values: dict[str, Any]) -> dict[str, Any]:
-    """Return the parameters that say where things are."""
-    names = ("out", "tracking_uri", "experiment", "data_dir")
-    return {name: values[name] for name in names if name in values}
-
-
-def _table(rows: list[tuple[str, str]]) -> None:
-    width = max(len(name) for name, _ in rows)
-    for name, text in rows:
-        click.echo(f"{name:<{width}}  {text}")

@@ -195,6 +195,12 @@ def place_options(command: Command) -> Command:
     return command
 
 
+def place_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of a command's parameters that say where things are."""
+    names = ("out", "tracking_uri", "experiment", "data_dir")
+    return {name: values[name] for name in names if name in values}
+
+
 def out_option(command: Command) -> Command:
     """Add the option that names the output folder."""
     return click.option(
