@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from harness.record import METRICS, TENSORFLOW_THREADS, DataIdentity, Machine
 from reports.compare import Comparison, RunLine, commit_words, data_values
 from reports.evidence import IMAGE_MEASURES
-from reports.links import RunLinks, outward, run_link, run_place
+from reports.links import RunLinks, list_place, outward, run_link, run_place
 from reports.wording import code, count, number, scene_words, table, text
 
 _FOLD_OVER = 12  # rows of a table that is folded away above that
@@ -155,7 +155,13 @@ def _runs(runs: Sequence[RunLine], links: RunLinks) -> list[str]:
         head.append("more of it")
         rows = [[*row, outward(r.run_id, links)] for row, r in zip(rows, runs, strict=True)]
     body = table(head, rows, right="llllrllr")
-    return ["## Runs", "", *_folded(body, f"All {count(len(runs), 'run')}", len(rows))]
+    return [
+        "## Runs",
+        "",
+        list_place(),
+        "",
+        *_folded(body, f"All {count(len(runs), 'run')}", len(rows)),
+    ]
 
 
 def _disturbed(runs: Sequence[RunLine]) -> list[str]:

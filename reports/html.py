@@ -15,6 +15,9 @@ _TYPES = {"png": "image/png", "csv": "text/csv", "json": "application/json"}
 
 _LINK = re.compile(r'(src|href)="([^":/]+\.(png|csv|json))"')
 
+_BESIDE = re.compile(r'<a href="((?!data:|https?:|#)[^"]*)">.*?</a>')
+"""A link to what lies beside the report: dead as soon as the page is elsewhere."""
+
 _STYLE = """
 body { font: 15px/1.5 system-ui, "DejaVu Sans", sans-serif; color: #1f2328; background: #fff;
        max-width: 980px; margin: 2rem auto; padding: 0 1rem; }
@@ -37,7 +40,8 @@ def to_html(text: str, *, title: str, files: Mapping[str, bytes]) -> str:
     Args:
         text: the report as Markdown.
         title: of the page.
-        files: name -> content of what the text links to; all of it goes into the page.
+        files: name -> content of what the text links to; all of it goes into the page. What is
+            not among them is named, not linked.
     """
     body = MarkdownIt("commonmark", {"html": True}).enable("table").render(text)
 
@@ -49,9 +53,10 @@ def to_html(text: str, *, title: str, files: Mapping[str, bytes]) -> str:
         save = f' download="{name}"' if attribute == "href" else ""
         return f'{attribute}="data:{_TYPES[kind]};base64,{data}"{save}'
 
+    body = _BESIDE.sub(r"<code>\1</code>", _LINK.sub(embedded, body))
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{html.escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
-        f"{_LINK.sub(embedded, body)}</body>\n</html>\n"
+        f"{body}</body>\n</html>\n"
     )

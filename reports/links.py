@@ -12,8 +12,7 @@ from collections.abc import Mapping, Sequence
 from reports.compare import Table
 from reports.wording import code
 
-RUNS = "runs"
-"""Anchor of the list of runs: GitHub gives it to that heading anyway."""
+_RUNS = "all-runs"
 
 RunLinks = Mapping[str, Sequence[tuple[str, str]]]
 """Run id -> (title, address) of each place where more of it is to be seen."""
@@ -34,6 +33,16 @@ def run_links(run_ids: Sequence[str]) -> str:
 def run_place(run_id: str) -> str:
     """Return a run's id as the place that its links lead to."""
     return f"{_place(_run_anchor(run_id))}{code(run_id)}"
+
+
+def list_link() -> str:
+    """Return a link to the list of runs."""
+    return f"[list of runs](#{_RUNS})"
+
+
+def list_place() -> str:
+    """Return the place that such links lead to."""
+    return _place(_RUNS)
 
 
 def row_links(board: Table, place: int) -> dict[str, str]:

@@ -20,7 +20,7 @@ from reports.compare import DATA_FIELDS, Comparison, Table, data_values
 from reports.contenders import Contender
 from reports.evidence import IMAGE_MEASURES
 from reports.goals import Goal
-from reports.links import RUNS, RunLinks, row_links, row_places, run_link, run_links
+from reports.links import RunLinks, list_link, row_links, row_places, run_link, run_links
 from reports.run_speeds import run_speed_lines
 from reports.searches import Search
 from reports.shift_section import shift_lines
@@ -306,7 +306,7 @@ def _trial_runs(search: Search) -> str:
     if not search.trials:
         return "none"
     ends = dict.fromkeys(trial.run_id for trial in (search.trials[0], search.trials[-1]))
-    return f"{' to '.join(map(run_link, ends))} in the [list of runs](#{RUNS})"
+    return f"{' to '.join(map(run_link, ends))} in the {list_link()}"
 
 
 def _budget(search: Search) -> str:
