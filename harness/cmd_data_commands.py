@@ -129,8 +129,8 @@ def stats(**values: Any) -> None:
 def export_data(folder: Path, **values: Any) -> None:
     """Write scenes as PNG files and COCO annotations.
 
-    For other tools to train on. DIR/SPLIT/images/ and DIR/SPLIT/instances.json: the very scenes of a run with these options,
-    with their exact boxes and, as attributes, the factors that made them.
+    For other tools: DIR/SPLIT/images/ and DIR/SPLIT/instances.json hold the very scenes of a run
+    with these options, their exact boxes and, as attributes, the factors that made them.
     """
     config = read_config(values)
     for name, least in (("epoch", 1), ("most", 1)):
