@@ -12,11 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
-
 from harness import mlflow_names as names
 from harness.errors import BenchError, TrackingError, UsageError
+from harness.mlflow_api import MlflowException, Run
 from harness.mlflow_client import Connection, asking, connect_existing
 from harness.record import Role, RunRecord
 from harness.store import RECORD_FILE, file_digest, read_record

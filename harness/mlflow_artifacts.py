@@ -6,8 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from mlflow.entities import Dataset, DatasetInput, InputTag
-
+from harness.mlflow_api import Dataset, DatasetInput, InputTag
 from harness.record import DataIdentity
 from harness.scene_spec import PLAIN
 from harness.store import RECORD_FILE

@@ -1,10 +1,9 @@
-"""The door to MLflow: without telemetry, quiet, with short patience, errors in our words."""
+"""The door to MLflow's stores: with short patience, errors in our words."""
 
 from __future__ import annotations
 
 import fcntl
 import logging
-import os
 import socket
 import sqlite3
 import urllib.error
@@ -16,30 +15,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from harness.errors import BenchError, TrackingError
-from harness.lean import without_extras
+from harness.mlflow_api import Experiment, MlflowClient
+from harness.mlflow_database import make_database
 from harness.mlflow_view import experiment_tags
 from harness.tracking_uri import is_server, public_uri, sqlite_file
-
-# MLflow reads these when it is imported, or with each call. Measured defaults: a dead server
-# blocks one call for 247 s, a hanging one for 16 minutes.
-_SETTINGS = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "DO_NOT_TRACK": "true",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "MLFLOW_LOGGING_LEVEL": "CRITICAL",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    "GIT_PYTHON_REFRESH": "quiet",
-}
-for _name, _value in _SETTINGS.items():
-    os.environ.setdefault(_name, _value)
-
-with without_extras():  # its settings come first
-    from mlflow import MlflowClient
-    from mlflow.entities import Experiment
-
-    from harness.mlflow_database import make_database
 
 _PROBE_S = 5.0
 """Patience for the first contact: a user waits for it before anything starts."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from harness.mlflow_api import SqlAlchemyStore
 
 
 def make_database(file: Path, artifacts: Path) -> None:

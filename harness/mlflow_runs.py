@@ -13,13 +13,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from mlflow.entities import Metric, Param, Run, RunTag
-from mlflow.exceptions import MlflowException
-
 from harness import mlflow_names as names
 from harness.config import RunConfig
 from harness.errors import TrackingError
 from harness.liveness import Owner, is_alive
+from harness.mlflow_api import Metric, MlflowException, Param, Run, RunTag
 from harness.mlflow_artifacts import dataset_inputs, run_files
 from harness.mlflow_client import Connection
 from harness.mlflow_group import group_of, is_group, manifest_file

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
 
 import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from harness import mlflow_names as names
+from harness.mlflow_api import MlflowClient, Run
 from harness.mlflow_client import open_client
 from harness.record import RunRecord
 from harness.store import Store
 from harness.tracking_uri import resolve_uri
 from sweeps.study import JOURNAL_FILE, load_table
-
-if TYPE_CHECKING:  # importing MLflow is left to `harness.mlflow_client`: its settings come first
-    from mlflow import MlflowClient
-    from mlflow.entities import Run
 
 ALL_RUNS = 3  # mlflow.entities.ViewType: those in the trash too
 

@@ -115,6 +115,13 @@ def test_harness_loads_tensorflow_lean() -> None:
             assert not {"tensorflow", "keras"} & {room(module) for module in imported(tree)}, name
 
 
+def test_mlflow_is_loaded_after_its_settings() -> None:
+    tests = {path.stem: ast.parse(path.read_text("utf-8")) for path in ROOT.glob("tests/*.py")}
+    for name, tree in {**MODULES, **tests}.items():
+        if name != "harness.mlflow_api":
+            assert "mlflow" not in {room(module) for module in imported(tree)}, name
+
+
 def test_imports_make_no_circle() -> None:
     graph = {name: {m for m in imported(tree) if m in MODULES} for name, tree in MODULES.items()}
     order = list(graphlib.TopologicalSorter(graph).static_order())

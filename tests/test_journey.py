@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mlflow.entities import Run
 
+from harness.mlflow_api import Run
 from harness.mlflow_client import open_client
 from harness.mnist import IDX_FILES
 from harness.store import Store

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflow.entities import Run
 from test_journey import Process, bench, tracked
 
+from harness.mlflow_api import Run
 from harness.store import Store
 from sweeps.study import load_table
 

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from certified import certificate, contender, quantity
@@ -23,6 +23,7 @@ from tracked import CONFIG, MANIFEST, final, new_store, point, record, trial
 from harness import mlflow_names as names
 from harness.errors import TrackingError
 from harness.liveness import Owner, is_alive
+from harness.mlflow_api import Run
 from harness.mlflow_client import open_client
 from harness.record import Measure, RunRecord
 from harness.sent_notes import SENT_FILE
@@ -30,9 +31,6 @@ from harness.store import Store
 from harness.timings import TIMINGS_FILE
 from harness.track import Tracker
 from reports.statistics import t_interval
-
-if TYPE_CHECKING:  # importing MLflow is left to `harness.mlflow_client`: its settings come first
-    from mlflow.entities import Run
 
 # MLflow 3.17 with SQLAlchemy 2.1.
 pytestmark = pytest.mark.filterwarnings(
@@ -251,7 +249,7 @@ def test_a_run_begun_again_is_a_new_run(store: Store, tracker: Tracker) -> None:
     assert run.info.status == "RUNNING"
     assert steps(store, run, "epoch/validation_score") == [(1, 0.1)]
     client = open_client(f"sqlite:///{store.root / 'mlflow.db'}")
-    deleted_only = 2  # mlflow.entities.ViewType, see the imports
+    deleted_only = 2  # mlflow.entities.ViewType
     thrown_away = client.search_runs([run.info.experiment_id], run_view_type=deleted_only)
     assert [old.info.status for old in thrown_away] == ["KILLED"]
 

@@ -11,7 +11,6 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -19,14 +18,12 @@ from tracked import CONFIG, MANIFEST, new_store, point, trial
 
 from harness.errors import TrackingError, UsageError
 from harness.fetch import fetch
+from harness.mlflow_api import Run
 from harness.mlflow_client import open_client
 from harness.predictions import write_npz
 from harness.store import Store
 from harness.track import Tracker
 from harness.ui import Server, free_port, serve, server
-
-if TYPE_CHECKING:
-    from mlflow.entities import Run
 
 # MLflow 3.17 with SQLAlchemy 2.1.
 pytestmark = pytest.mark.filterwarnings(

@@ -137,7 +137,6 @@ def say(text: str) -> None:
 def nurse() -> None:
     """Import what takes long, then answer questions until they end."""
     import alembic.command  # noqa: F401
-    import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
     import toy_sweep  # noqa: F401
 
     import harness.cmd_sweep
