@@ -26,6 +26,11 @@ pytestmark = pytest.mark.slow
 
 TOTAL = 24
 FILLS = 3
+STEP = 5
+"""So many trials more may begin before each fill: no sweep ends first, however slow we are."""
+
+assert STEP * (FILLS + 1) < TOTAL
+
 WORDS = re.compile(
     r"Error: (\S+) cannot be written: No space left on device\. The disk of (\S+) has "
     r"(\d+\.\d) MiB free\. Make room there and give the same command again: "
@@ -63,8 +68,9 @@ def test_a_full_disk_ends_it_in_a_line_and_costs_no_trial(
     name = "apart" if elsewhere else "same"
     store, dice = Store(disk.outside / name), random.Random(7)
     uri = f"sqlite:///{tmp_path}/mlflow.db" if elsewhere else None
-    wish = {"total": TOTAL, "workers": 4, "delay_s": 0.25, "uri": uri}
-    torn = 0
+    gate, torn = tmp_path / "gate", 0
+    gate.write_bytes(bytes(STEP))
+    wish = {"total": TOTAL, "workers": 4, "delay_s": 0.25, "uri": uri, "gate": str(gate)}
     for fill in range(1, FILLS + 1):
         begun, before = len(said.read_text()), ended(store)
         coordinator = nursery.start(disk.path / name, **wish)
@@ -72,6 +78,7 @@ def test_a_full_disk_ends_it_in_a_line_and_costs_no_trial(
             time.sleep(0.01)
         time.sleep(dice.uniform(0.0, 0.1))
         disk.fill(pages=fill % 3)
+        gate.write_bytes(bytes(STEP * (fill + 1)))
         assert coordinator.wait(60) == 1, said.read_text()
         errors = [
             line for line in said.read_text()[begun:].splitlines() if line.startswith("Error: ")
@@ -87,6 +94,7 @@ def test_a_full_disk_ends_it_in_a_line_and_costs_no_trial(
         torn += not (store.sweep_dir("toy") / JOURNAL_FILE).read_bytes().endswith(b"\n")
         disk.clear()
     assert ended(store) < TOTAL, "the disk was full in the middle"
+    gate.write_bytes(bytes(TOTAL))
     assert nursery.run(disk.path / name, **wish) == 0, said.read_text()
     assert load_table(store, "toy")[1] == undisturbed.trials
     if not elsewhere:  # SQLite would look for the file outside

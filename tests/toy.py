@@ -30,7 +30,7 @@ def execute(job: Mapping[str, Any], on_epoch: Callable[[EpochPoint], bool]) -> R
     """Pretend to train: sleep up to `delay_s` an epoch, misbehave where `faults` says so.
 
     `faults` names trials: {"3": "crash"} ends the process, "crash once" only the first time. Each
-    job leaves `leak_mib` behind.
+    job leaves `leak_mib` behind. Trial `n` waits until the file `gate` holds more than `n` bytes.
     """
     config = RunConfig.from_json(job["config"])
     store = Store(Path(job["store"]))
@@ -39,6 +39,8 @@ def execute(job: Mapping[str, Any], on_epoch: Callable[[EpochPoint], bool]) -> R
     _left_behind.append(b"x" * (job.get("leak_mib", 0) << 20))
     points: list[EpochPoint] = []
     status: Status = "finished"
+    while "gate" in job and Path(job["gate"]).stat().st_size <= (job["trial"] or 0):
+        time.sleep(0.01)
     for epoch in range(1, config.epochs + 1):
         time.sleep(random.random() * job.get("delay_s", 0.0))
         _misbehave(fault, epoch, store, job["run_id"])

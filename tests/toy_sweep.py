@@ -38,7 +38,8 @@ def sweep(
     store: Store, plan: SweepPlan, *, total: int, workers: int = 2, **options: Any
 ) -> SweepOutcome:
     """Run a sweep of the toy here; `options` are those of the toy, the pool and `run_sweep`."""
-    of_toy, of_pool = ("delay_s", "faults", "leak_mib"), ("silence_s", "least_s", "growth_mib")
+    of_toy = ("delay_s", "faults", "leak_mib", "gate")
+    of_pool = ("silence_s", "least_s", "growth_mib")
     extra = {name: options.pop(name) for name in of_toy if name in options}
     limits = {name: options.pop(name) for name in of_pool if name in options}
     if "max_s" in options:
