@@ -14,6 +14,9 @@ nox.options.error_on_missing_interpreters = True
 # uv trusts the machine's certificates as pip does; else it fails behind a company's proxy.
 os.environ.setdefault("UV_SYSTEM_CERTS", "true")
 
+# uv compiles nothing, so that every process of the tests would compile all that it imports.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 PINNED = ("-c", "constraints.txt")
 PROJECT = nox.project.load_toml("pyproject.toml")
 
