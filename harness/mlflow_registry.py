@@ -5,16 +5,13 @@ from __future__ import annotations
 import importlib.metadata
 from typing import Any
 
-import mlflow
-import mlflow.tensorflow
 import numpy as np
-from mlflow.models import Model, ModelSignature
-from mlflow.types import Schema, TensorSpec
 
 from harness import mlflow_names as names
 from harness.errors import TrackingError
 from harness.exported import Served
 from harness.mlflow_client import asking, connect_existing
+from harness.mlflow_models_api import Model, ModelSignature, Schema, TensorSpec, mlflow
 from harness.record import RunRecord
 from harness.tf_keras import keras
 
