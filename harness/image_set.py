@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from harness import letterbox, main_object
 from harness.annotated_sources import read_annotations
 from harness.box_checks import Photo
-from harness.errors import DataError, UsageError
+from harness.errors import DataError
 from harness.image_cache import CacheMode, Kept
 from harness.image_rows import ImageRows
 from harness.image_selection import Storage, decoding_problems, select
 from harness.image_splits import main_name, train_and_validation
 from harness.image_survey import Survey, survey
 from harness.letterbox import Placement, place, to_canvas
+from harness.pools import subset_size
 from harness.problems import raise_problems
 
 
@@ -99,7 +100,8 @@ class ImageSet:
         )
         self._check_sizes(len(trains), len(validates))
         self.n_available = len(trains)
-        trains = trains[: self._subset_size(train_examples, len(trains))]
+        least = len(self.class_names)
+        trains = trains[: subset_size(train_examples, len(trains), self.source, least=least)]
         rows = np.array(chosen.rows, np.int64)
         self.train, self.validation = (
             self._part([chosen.pool[row] for row in part], chosen.kept, rows[part])
@@ -173,17 +175,6 @@ class ImageSet:
                 f"test, but has {n_train}, {n_validation} and {n_test} of "
                 f"{len(self.class_names)} classes. Add photos."
             )
-
-    def _subset_size(self, asked: int | None, available: int) -> int:
-        least = len(self.class_names)
-        if asked is None:
-            return available
-        if not least <= asked <= available:
-            raise UsageError(
-                f"`train_examples` must be {least} (one per class) to {available:,} on "
-                f"{self.source}, got {asked:,}. Leave it out to train on all of them."
-            )
-        return asked
 
 
 def load_images(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import DataError
+from harness.errors import DataError, UsageError
 from harness.problems import Problem
 from harness.random_bits import permutation
 from harness.scenes import DIGIT_PX
@@ -155,3 +155,25 @@ def held_out(labels: NDArray[np.int64], order: NDArray[np.int64]) -> NDArray[np.
         members = np.flatnonzero(ordered == label)
         out[members[: max(1, (2 * len(members) + 10) // 20)]] = True
     return out
+
+
+def subset_size(asked: int | None, available: int, source: str, *, least: int) -> int:
+    """Return how many examples to train on.
+
+    Args:
+        asked: by the user; None for all.
+        available: in the training part of the source.
+        source: its name, for the error.
+        least: how many there must be at least: one per class.
+
+    Raises:
+        UsageError: that many there are not, or too few for the classes.
+    """
+    if asked is None:
+        return available
+    if not least <= asked <= available:
+        raise UsageError(
+            f"`train_examples` must be {least} (one per class) to {available:,} on {source}, "
+            f"got {asked:,}. Leave it out to train on all of them."
+        )
+    return asked

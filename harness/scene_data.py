@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.augment import Augmentation, augmenter
-from harness.errors import UsageError
-from harness.pools import Pool, Source, held_out, stratified_order
+from harness.pools import Pool, Source, held_out, stratified_order, subset_size
 from harness.problems import listed
 from harness.random_bits import permutation
 from harness.record import DataIdentity, Split
@@ -64,7 +63,7 @@ class SceneData:
         validates = _validates(source, self._pool.labels, order)
         self._validation_rows, train_rows = order[validates], order[~validates]
         self.n_validation, self.n_available = len(self._validation_rows), len(train_rows)
-        self.n_train = _subset_size(
+        self.n_train = subset_size(
             train_examples, self.n_available, source.name, least=self.classes
         )
         self._train_rows = train_rows[: self.n_train]
@@ -173,14 +172,3 @@ def _validates(
     if source.n_validation is None:
         return held_out(labels, order)
     return np.arange(len(order)) < source.n_validation
-
-
-def _subset_size(asked: int | None, available: int, source: str, *, least: int) -> int:
-    if asked is None:
-        return available
-    if not least <= asked <= available:
-        raise UsageError(
-            f"`train_examples` must be {least} (one per class) to {available:,} on {source}, "
-            f"got {asked:,}. Leave it out to train on all of them."
-        )
-    return asked
