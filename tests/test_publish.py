@@ -25,6 +25,12 @@ def runs(tmp_path: Path) -> Runs:
     return [fabricate(tmp_path / "runs", "one", config=RunConfig(dataset="mnist"))]
 
 
+@pytest.fixture
+def failed(tmp_path: Path) -> Runs:
+    """Of these a report has no pictures, which take seconds, but words and tables."""
+    return [fabricate(tmp_path / "runs", "lost", status="failed", reason="no luck")]
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
@@ -120,13 +126,13 @@ def test_the_same_runs_give_the_same_bytes(tmp_path: Path, runs: Runs) -> None:
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
 
-def test_an_old_report_is_replaced_without_rest(tmp_path: Path, runs: Runs) -> None:
+def test_an_old_report_is_replaced_without_rest(tmp_path: Path, failed: Runs) -> None:
     folder = tmp_path / "report"
     sweep = fabricate_sweep(tmp_path / "runs", "s", trials=6)
-    publish([*runs, *sweep], folder, title="Big")
+    publish([*failed, *sweep], folder, title="Big")
     assert (folder / "sweep-1-trials.png").exists()
-    publish(runs, folder, title="Small")
-    publish(runs, tmp_path / "fresh", title="Small")
+    publish(failed, folder, title="Small")
+    publish(failed, tmp_path / "fresh", title="Small")
     assert contents(folder) == contents(tmp_path / "fresh")
 
 
@@ -139,25 +145,25 @@ def test_a_folder_of_somebody_else_is_refused(tmp_path: Path, runs: Runs) -> Non
     assert contents(folder) == {"report.md": b"my own words"}
 
 
-def test_a_changed_report_is_not_overwritten(tmp_path: Path, runs: Runs) -> None:
+def test_a_changed_report_is_not_overwritten(tmp_path: Path, failed: Runs) -> None:
     folder = tmp_path / "report"
-    report = publish(runs, folder, title="T")
+    report = publish(failed, folder, title="T")
     report.path.write_text("my remarks")
     with pytest.raises(StoreError, match="was changed since bench wrote it"):
-        publish(runs, folder, title="T")
+        publish(failed, folder, title="T")
     assert report.path.read_text() == "my remarks"
 
 
-def test_files_laid_beside_a_report_stay(tmp_path: Path, runs: Runs) -> None:
+def test_files_laid_beside_a_report_stay(tmp_path: Path, failed: Runs) -> None:
     folder = tmp_path / "report"
-    publish(runs, folder, title="T")
+    publish(failed, folder, title="T")
     (folder / "notes.txt").write_text("mine")
     (folder / "sweep-1-trials.png").write_text("mine too")
-    publish(runs, folder, title="T")
+    publish(failed, folder, title="T")
     assert (folder / "notes.txt").read_text() == "mine"
     sweep = fabricate_sweep(tmp_path / "runs", "s", trials=6)
     with pytest.raises(StoreError, match=r"sweep-1-trials\.png was not written by bench"):
-        publish([*runs, *sweep], folder, title="T")
+        publish([*failed, *sweep], folder, title="T")
     assert (folder / "sweep-1-trials.png").read_text() == "mine too"
 
 
