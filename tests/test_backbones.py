@@ -26,6 +26,8 @@ SMALL = (40, 40, 1)
 LARGER = {name for name in BUILTIN if name.endswith(("-m", "-l"))}
 """Members that share their code with a small one; the whole kit over them takes minutes."""
 
+ALL = pytest.mark.skipif(os.environ.get("BENCH_ZOO") != "all", reason="BENCH_ZOO=all runs it")
+
 
 @pytest.mark.parametrize("check", contract.CHECKS)
 @pytest.mark.parametrize("name", sorted(set(BUILTIN) - LARGER))
@@ -33,14 +35,17 @@ def test_contract(name: str, check: contract.Check) -> None:
     check(registry.get(name), SMALL)
 
 
-@pytest.mark.skipif(os.environ.get("BENCH_ZOO") != "all", reason="BENCH_ZOO=all runs it")
+@ALL
 @pytest.mark.parametrize("check", contract.CHECKS)
 @pytest.mark.parametrize("name", sorted(LARGER))
 def test_contract_of_the_larger_ones(name: str, check: contract.Check) -> None:
     check(registry.get(name), SCENE)
 
 
-@pytest.mark.parametrize("name", sorted(BUILTIN))
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=ALL) if n.endswith("-l") else n for n in sorted(BUILTIN)],
+)
 def test_scenes_make_features(name: str) -> None:
     contract.check_features(registry.get(name), SCENE)
 
