@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
 import click
 import pytest
+import warm_process
 
 from harness import cli
 from harness.config import knobs
@@ -22,7 +21,6 @@ from sweeps.lock import hold_lock
 from sweeps.pruners import PrunerName
 from sweeps.samplers import SamplerName
 
-BENCH = "from harness.cli import main; main()"
 RUN = "run --dataset digits"
 SWEEP = "sweep --dataset digits"
 PAIR = f"{SWEEP} --backbone readme-cnn --backbone patch-s"
@@ -282,20 +280,13 @@ def test_gpus_and_own_backbones_must_be_there(home: Path) -> None:
             r"Backbone 'flat:net' has no `depth` to set. It takes `width`[^\n]+",
         ),
     }
-    started = {line: start(line) for line in lines}  # together: each takes seconds
     for line, (code, text) in lines.items():
-        _, said = started[line].communicate()
-        assert re.fullmatch(f"Error: {text}\n", said), line
-        assert started[line].returncode == code
+        done = warm_process.run(
+            *line.split(), environment={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"}
+        )
+        assert re.fullmatch(f"Error: {text}\n", done.stderr), line
+        assert done.returncode == code
     assert nothing_started(home / "bench-runs")
-
-
-def start(line: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", BENCH, *line.split()],
-        env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
 
 
 def test_lists_name_everything(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

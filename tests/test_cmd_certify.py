@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import warm_process
 from certified import certificate, contender, quantity
 from rich.console import Console
 
@@ -20,7 +21,6 @@ from harness.mlflow_names import CERTIFICATE_ROLE, ROLE
 from harness.store import Store
 from harness.tracking_uri import resolve_uri
 
-BENCH = "from harness.cli import main; main()"
 SMALL = (
     "--dataset", "digits", "--train-examples", "64", "--global-batch-size", "8", "--steps", "3",
 )  # fmt: skip
@@ -29,10 +29,7 @@ SMALL = (
 def bench(out: Path, *words: str) -> subprocess.CompletedProcess[str]:
     # Neither a terminal's width nor the user's own settings.
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "BENCH_OUT": str(out)}
-    return subprocess.run(
-        [sys.executable, "-c", BENCH, "certify", *words], env=environment, capture_output=True,
-        text=True, check=False,
-    )  # fmt: skip
+    return warm_process.run("certify", *words, environment=environment)
 
 
 def kept(out: Path) -> Certificate:

@@ -6,12 +6,11 @@ import contextlib
 import os
 import re
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import matplotlib.image
 import pytest
+import warm_process
 from records import NOTEBOOK
 from rich.console import Console
 
@@ -23,7 +22,6 @@ from harness.record import Layer, Measure, ModelFacts
 from harness.step_memory import StepMemory, absent, measuring, result
 
 ROOT = Path(__file__).parent.parent
-BENCH = "from harness.cli import main; main()"
 
 MINE = """
 import os
@@ -60,15 +58,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def bench(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", BENCH, *words], capture_output=True, text=True, check=False
-    )
-
-
 @pytest.mark.slow
 def test_layers_costs_memory_and_diagram(home: Path) -> None:
-    done = bench("describe", "mine:small", "--width", "2", "--batch-size", "4")
+    done = warm_process.run("describe", "mine:small", "--width", "2", "--batch-size", "4")
     assert done.returncode == 0, done.stderr
     rows = [re.split(r"\s{2,}", line.strip()) for line in done.stdout.splitlines()]
     # 15 x 15 places, 5 x 5 x 1 x 8 weights and 8 biases.

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import subprocess
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import warm_process
 
 from architectures import contract
 from architectures.registry import Backbone, ImageShape
@@ -247,9 +246,8 @@ for attempt in (lambda: contract.check_replicas(net, (8, 8, 1)), contract.prepar
     except UsageError as error:
         print(error)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120
-    )
+    done = warm_process.run(code=script)
+    assert done.returncode == 0, done.stderr
     first, second = done.stdout.splitlines()
     assert "needs two logical CPU devices, found one. Call contract.prepare()" in first
     assert "must run before TensorFlow's first operation" in second

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from warm_process import fork
 
 from harness.mlflow_api import Run
 from harness.mlflow_client import open_client
@@ -29,7 +31,10 @@ pytestmark = [
 ]
 
 BENCH = str(Path(sys.executable).parent / "bench")
-SWEEP = "sweep --dataset digits --name s --trial-epochs 3 --epochs 2 --final-seeds 1 --workers 2"
+SWEEP = (
+    "sweep --dataset digits --train-examples 400 --name s --trial-epochs 3 --epochs 2 "
+    "--final-seeds 1 --workers 2"
+)
 PATIENCE_S = 240
 
 BACKBONE = """
@@ -49,36 +54,33 @@ class Process:
     """A `bench` command in a folder; what it prints can be waited for."""
 
     def __init__(self, line: str, folder: Path) -> None:
-        outside = {"MLFLOW_TRACKING_URI", "BENCH_OUT", "BENCH_DATA_DIR"}
-        # A file, not a pipe: a full pipe would stop the process while nobody reads it.
-        self._errors = folder / f"stderr-{os.urandom(4).hex()}"
-        with self._errors.open("w") as errors:
-            self._process = subprocess.Popen(
-                [BENCH, *line.split()],
-                cwd=folder,
-                env={name: value for name, value in os.environ.items() if name not in outside},
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-            )
+        self._out, self._errors = (folder / f"{each}-{os.urandom(4).hex()}" for each in "oe")
+        self._process = fork(
+            *line.split(), out=self._out, errors=self._errors, folder=folder,
+            environment=settings(),
+        )  # fmt: skip
         self.pid = self._process.pid
 
     def wait_for(self, text: str) -> None:
-        assert self._process.stdout is not None
-        said = ""
-        for line in self._process.stdout:
-            said += line
-            if text in line:
-                return
-        raise AssertionError(f"{text!r} was never said, but: {said}")
+        deadline = time.monotonic() + PATIENCE_S
+        while text not in (said := self._out.read_text()):
+            assert self._process.poll() is None, f"{text!r} was never said, but: {said}"
+            assert time.monotonic() < deadline, said
+            time.sleep(0.02)
 
     def send(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
     def end(self) -> tuple[int, str, str]:
-        """Wait for the end; return exit code, stdout not yet read, and stderr."""
-        out, _ = self._process.communicate(timeout=PATIENCE_S)
-        return self._process.returncode, out, self._errors.read_text()
+        """Wait for the end; return exit code, stdout and stderr."""
+        code = self._process.wait(PATIENCE_S)
+        return code, self._out.read_text(), self._errors.read_text()
+
+
+def settings() -> dict[str, str]:
+    """Return the variables of a user who has set none of ours."""
+    ours = {"MLFLOW_TRACKING_URI", "BENCH_OUT", "BENCH_DATA_DIR"}
+    return {name: value for name, value in os.environ.items() if name not in ours}
 
 
 def bench(line: str, folder: Path) -> str:
@@ -122,7 +124,12 @@ def read(path: Path) -> bytes:
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a finished sweep of three trials, its final and its report."""
     folder = tmp_path_factory.mktemp("swept")
-    said = bench(f"{SWEEP} --trials 3", folder)
+    done = subprocess.run(  # as a user does: installed, and in a process that loads everything
+        [BENCH, *SWEEP.split(), "--trials", "3"], cwd=folder, env=settings(), text=True,
+        capture_output=True, check=False, timeout=PATIENCE_S,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    said = done.stdout
     assert "[3/3] s-t00" in said
     assert "[final 1/1] s-t00" in said
     assert re.search(r"best, trial \d: bench run .*--learning-rate \S+", said)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import warm_process
 from test_track import artifacts_of, runs_of
 from tracked import final, new_store, of_sweep, rerun, trial
 
@@ -177,11 +175,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 @pytest.mark.slow
 def test_after_kill_9_the_next_command_ends_or_takes_up_all(store: Store) -> None:
     tests = str(Path(__file__).parent)
-    path = os.pathsep.join(entry for entry in sys.path if entry)
-    killed = subprocess.run(
-        [sys.executable, "-c", KILLED.format(tests=tests, root=str(store.root))],
-        cwd=Path(tests).parent, check=False, env=os.environ | {"PYTHONPATH": path},
-    )  # fmt: skip
+    killed = warm_process.run(code=KILLED.format(tests=tests, root=str(store.root)))
     assert killed.returncode == -signal.SIGKILL
     assert set(statuses(store).values()) == {"RUNNING"}
     before = {key: run.info.run_id for key, run in runs_of(store).items()}

@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import warm_process
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BENCH = str(Path(sys.executable).parent / "bench")
 
 PYPROJECT = """
 [project]
@@ -61,10 +61,9 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def bench(line: str, packages: Path, folder: Path) -> tuple[int, str, str]:
     environment = {n: v for n, v in os.environ.items() if not n.startswith(("BENCH_", "MLFLOW_"))}
-    done = subprocess.run(
-        [BENCH, *line.split()], cwd=folder, env=environment | {"PYTHONPATH": str(packages)},
-        capture_output=True, text=True, check=False, timeout=240,
-    )  # fmt: skip
+    done = warm_process.run(
+        *line.split(), folder=folder, environment=environment | {"PYTHONPATH": str(packages)}
+    )
     return done.returncode, done.stdout, done.stderr
 
 

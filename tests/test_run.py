@@ -5,12 +5,9 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import json
-import os
 import re
 import statistics
 import struct
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ from typing import Any
 import nets
 import numpy as np
 import pytest
+import warm_process
 
 from harness import checkpoint, engines
 from harness.config import RunConfig
@@ -88,8 +86,7 @@ config = RunConfig(**{CONFIG.to_json()})
 run.execute(config, identity=run.Identity(run_id="third"),
             store=store.Store(Path({str(store.root)!r})), data_dir=None)
 """
-    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
-    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=120)
+    assert warm_process.run(code=code).returncode == 0
     third = store.read_record("third")
     assert third is not None
     assert first.status == "finished"

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
+import warm_process
 
 from harness.errors import DeviceError, UsageError
 from harness.machine import cpu_cores
@@ -162,11 +160,7 @@ print(json.dumps({
 
 def test_a_fresh_process_makes_four_devices_and_trains_with_one_thread() -> None:
     # One thread for four replicas must not wait for itself for ever.
-    done = subprocess.run(
-        [sys.executable, "-c", FRESH],
-        env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
-        capture_output=True, text=True, check=False, timeout=240,
-    )  # fmt: skip
+    done = warm_process.run(code=FRESH)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     assert (found["logical"], found["threads"], found["replicas"]) == (4, [1, 1], 4)

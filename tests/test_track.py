@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import warm_process
 from certified import certificate, contender, quantity
 from timed import timings
 from tracked import CONFIG, MANIFEST, final, new_store, point, record, trial
@@ -586,8 +587,7 @@ def test_kill_9_leaves_nothing_running_after_the_next_command(
 ) -> None:
     tests = str(Path(__file__).parent)
     script = KILLED.format(tests=tests, root=str(store.root))
-    killed = subprocess.run([sys.executable, "-c", script], cwd=Path(tests).parent, check=False)
-    assert killed.returncode == -9
+    assert warm_process.run(code=script).returncode == -signal.SIGKILL
     before = runs_of(store)
     assert {key: run.info.status for key, run in before.items()} == {
         "sweep:demo": "RUNNING", "demo-t000": "FINISHED", "demo-t001": "RUNNING",
