@@ -28,7 +28,7 @@ from harness.cmd_use_commands import baseline, export, predict
 from harness.compare_options import compare_options, read_measures
 from harness.config import RunConfig
 from harness.durations import parse_span
-from harness.errors import BenchError, InterruptedRun, UsageError
+from harness.errors import BenchError, InterruptedRun
 from harness.options import (
     Sectioned,
     config_options,
@@ -52,6 +52,7 @@ from harness.timing_options import (
     read_calibrate_plan,
     read_targets,
     read_throughput_plan,
+    refuse_stop,
     target_options,
     throughput_options,
 )
@@ -129,11 +130,7 @@ def run(context: click.Context, /, **values: Any) -> None:
     targets, stops = read_targets(values)
     configs = read_configs(values)
     if configs[0].strategy == "multiworker":
-        if stops:
-            raise UsageError(
-                "--stop-at-target ends a run of one process: leave it out with --strategy "
-                "multiworker."
-            )
+        refuse_stop(stops)
         _run_as_worker(the_one(configs), targets, context, values)
         return
     from harness import cmd_run
@@ -166,6 +163,7 @@ def _run_as_worker(
     help="Start those of these workers that are on this machine, and say what to type on the "
     "others. The first is the chief.",
 )  # fmt: skip
+@target_options
 @resume_option
 @config_options(without=("strategy",))
 @cluster_options
@@ -181,6 +179,7 @@ def launch(context: click.Context, /, **values: Any) -> None:
     goes on from there.
     """
     check_cluster_options(values)
+    refuse_stop(read_targets(values)[1])
     config = read_config({**values, "strategy": "multiworker"})
     place, tracking = {"hosts", "local_workers", "control_port"}, {"tracking_uri", "experiment"}
     from harness import cmd_launch

@@ -98,7 +98,8 @@ def typed(context: click.Context, *, without: Collection[str] = ()) -> list[str]
         if isinstance(value, bool) and isinstance(option, click.Option):
             words.append((option.opts if value else option.secondary_opts)[0])
         else:
-            words += [option.opts[0], str(value)]
+            for each in value if option.multiple else (value,):
+                words += [option.opts[0], str(each)]
     return words
 
 

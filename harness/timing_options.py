@@ -112,6 +112,14 @@ def read_targets(values: Mapping[str, Any]) -> tuple[tuple[Target, ...], bool]:
     return targets, stops
 
 
+def refuse_stop(stops: bool) -> None:  # noqa: FBT001 - its only argument
+    """Raise `UsageError` if several workers shall end where a target is reached."""
+    if stops:
+        raise UsageError(
+            "--stop-at-target ends a run of one process: leave it out with several workers."
+        )
+
+
 def read_throughput_plan(values: Mapping[str, Any]) -> CellPlan:
     """Return what each process of `bench throughput` measures.
 

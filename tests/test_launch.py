@@ -225,13 +225,15 @@ def test_others_are_told_what_to_type_and_one_that_never_comes_is_named(
     hosts = f"127.0.0.1:{port},203.0.113.1:2222"
     line = f"launch --hosts {hosts} --dataset digits --epochs 2 --no-test --wait-for-workers 0.5"
     line += " --experiment mine"  # the chief's affair
+    line += " --target score>=0.9 --target loss<=0.2"
     code, said = start(launched, line).end()
     assert code == 1
     typed = next(text for text in said.splitlines() if text.startswith("  TF_CONFIG="))
     setting, *words = shlex.split(typed)
     cluster = read_cluster({"TF_CONFIG": setting.partition("=")[2]})
     assert (cluster.index, str(cluster.workers[1])) == (1, "203.0.113.1:2222")
-    options = "--epochs 2 --dataset digits --no-test --wait-for-workers 0.5"
+    options = "--target score>=0.9 --target loss<=0.2 --epochs 2 --dataset digits --no-test "
+    options += "--wait-for-workers 0.5"
     assert words == f"bench run --strategy multiworker {options}".split()
     reason = (
         "All 2 workers must come within 0.5 s, but worker 1 (203.0.113.1:2222) did not. Start "
@@ -241,6 +243,7 @@ def test_others_are_told_what_to_type_and_one_that_never_comes_is_named(
     record = only_record()
     assert (record.status, record.reason) == ("failed", reason)
     assert record.config.strategy == "multiworker"
+    assert record.targets == ("score>=0.9", "loss<=0.2")
     assert mlflow_statuses() == ["FAILED"]
 
 
