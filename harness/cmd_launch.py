@@ -21,7 +21,7 @@ from harness.cluster import VARIABLE, Address, Cluster, control_address, parse_h
 from harness.cmd_cluster import LAUNCHER
 from harness.config import RunConfig
 from harness.console import note, say
-from harness.errors import UsageError
+from harness.errors import InterruptedRun, UsageError
 from harness.options import check_workers
 
 END_S = 60.0
@@ -138,6 +138,7 @@ class _Worker:
 
 def _codes(cluster: Cluster, here: Sequence[int], commands: Sequence[Sequence[str]]) -> int:
     """Run the workers on this machine; return the exit code for all."""
+    interrupted = False
     with _ended_at_last() as workers:
         try:
             for place, index in enumerate(here):
@@ -145,13 +146,18 @@ def _codes(cluster: Cluster, here: Sequence[int], commands: Sequence[Sequence[st
                 workers.append(_started(cluster, index, commands[index], gpus))
             _wait(cluster, workers)
         except KeyboardInterrupt:
+            interrupted = True
             _interrupt(workers)
         for worker in workers:
             if worker.reader is not None:
                 worker.reader.join()
     codes = {worker.index: worker.process.returncode for worker in workers}
     for index, code in codes.items():
-        if code < 0:
+        if interrupted and code == -signal.SIGTERM:
+            # Ours, which came before Python could take it.
+            say(f"Interrupted: {cluster.name(index)} had not begun")
+            codes[index] = InterruptedRun.exit_code
+        elif code < 0:
             say(f"{cluster.name(index)} was killed by signal {-code}")
     # The chief's, if it is here.
     return max(1 if code < 0 else code for i, code in codes.items() if i == 0 or 0 not in codes)

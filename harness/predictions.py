@@ -100,7 +100,8 @@ class Examples:
     def __post_init__(self) -> None:
         k = len(self.ids)
         _check("ids", self.ids, np.int64, (k,))
-        _check("images", self.images, np.uint8, (k, *self.images.shape[1:]))
+        colour = (3,) if self.images.ndim == 4 else ()
+        _check("images", self.images, np.uint8, (k, *self.images.shape[1:3], *colour))
         _check("labels", self.labels, np.int64, (k,))
         _check("predicted_labels", self.predicted_labels, np.int64, (k,))
         _check("boxes", self.boxes, np.float32, (k, 4))

@@ -16,7 +16,7 @@ def read(tmp_path):
     def of(*lines, encoding="utf-8"):
         (tmp_path / "boxes.csv").write_text("\n".join(lines) + "\n", encoding=encoding)
         found = read_csv(tmp_path / "boxes.csv")
-        return found, [problem.words() for problem in found.problems]
+        return found, [str(problem) for problem in found.problems]
 
     return of
 

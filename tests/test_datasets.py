@@ -23,8 +23,8 @@ def test_unknown_name_offers_the_nearest_and_the_list():
     with pytest.raises(UsageError) as caught:
         check_dataset("mnits")
     assert str(caught.value) == (
-        "Unknown data set 'mnits'. Did you mean 'mnist'? Known: auto, digits, fashion-mnist, "
-        "folder:PATH, idx:PATH, kmnist, mnist, npz:PATH."
+        "Unknown data set 'mnits'. Did you mean 'mnist'? Known: auto, coco:FILE.json, csv:FILE, "
+        "digits, fashion-mnist, folder:PATH, idx:PATH, kmnist, mnist, npz:PATH, voc:PATH."
     )
     assert caught.value.exit_code == 2
 

@@ -92,7 +92,7 @@ run.execute(config, identity=run.Identity(run_id="third"),
     assert first.status == "finished"
     # The files are named by their SHA-256: predictions and examples are the same bytes.
     assert set(first.files) == {
-        "predictions-validation.npz", "predictions-test.npz", "examples.npz",
+        "predictions-validation.npz", "predictions-test.npz", "examples.npz", "weights.npz",
     }  # fmt: skip
     assert timeless(first) == timeless(second) == timeless(third)
     assert timeless(first) != timeless(go(store, "other", seed=4))
