@@ -6,6 +6,7 @@ import functools
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from harness.certificate import Certificate, certificates
 from harness.cmd_floors import known_floors
@@ -14,18 +15,19 @@ from harness.cmd_lines import sweep_command
 from harness.config import RunConfig
 from harness.console import note, say, waiting
 from harness.errors import StoreError, UsageError
+from harness.lean import collect_seldom
 from harness.pdf import find_converter, to_pdf
 from harness.record import RunRecord
 from harness.store import Store
 from harness.timings import Timings, all_timings
 from harness.tracking_uri import public_uri, resolve_uri
-from reports.drawing import several_at_once
-from sweeps.importance import importances
+from reports.drawing import Spread, several_at_once
 from sweeps.plan import SweepPlan
+from sweeps.space import SearchSpace
 
 REPORT_OF_ALL = "all"
 
-_MOST_DRAWN = 6
+_MOST_DRAWN = 3
 """Sweeps that nobody named: each has three or four pictures, which take most of the time."""
 
 
@@ -54,7 +56,8 @@ def report(
     converter = find_converter() if pdf else None
     store = Store(out)
     uri = resolve_uri(tracking_uri, store.root)
-    with several_at_once() as draw:
+    collect_seldom()
+    with several_at_once(preload=["sweeps.importance"]) as spread:
         with waiting("loading MLflow and the plotting libraries ..."):
             from harness import fetch
             from harness.track import Tracker
@@ -86,13 +89,13 @@ def report(
                 folder,
                 title=title,
                 goals={name: goals_of(plan) for name, plan in plans.items()},
-                importances=_Importances(plans, records),
+                importances=functools.partial(_importances, plans, records, spread),
                 commands={name: _command(plan, plans, records) for name, plan in plans.items()},
                 certificates=_certificates(store),
                 timings=_timings(store),
                 floors=known_floors(store),
                 addresses={run.record.run_id: run.address for run in found if run.address},
-                draw=draw,
+                spread=spread,
                 most_drawn=None if names else _MOST_DRAWN,
                 pages=Pages(
                     html=html,
@@ -152,27 +155,31 @@ def _top(plan: SweepPlan, records: Sequence[RunRecord]) -> int:
     return max(1, len(list(itertools.takewhile(again.__contains__, first.values()))))
 
 
-class _Importances(Mapping[str, Mapping[str, float]]):
-    """Sweep name -> importances of its fields, computed when they are asked for."""
-
-    def __init__(self, plans: Mapping[str, SweepPlan], records: Sequence[RunRecord]) -> None:
-        self._plans, self._records = plans, records
-
-    def __getitem__(self, name: str) -> Mapping[str, float]:
-        return _importances(self._plans[name], self._records)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._plans)
-
-    def __len__(self) -> int:
-        return len(self._plans)
+_Results = list[tuple[dict[str, Any], float]]
 
 
-def _importances(plan: SweepPlan, records: Sequence[RunRecord]) -> dict[str, float]:
+def _importances(
+    plans: Mapping[str, SweepPlan], records: Sequence[RunRecord], spread: Spread,
+    sweeps: Sequence[str],
+) -> Iterator[dict[str, float]]:  # fmt: skip
+    """Return what each searched field explains in each sweep; see `reports.pictures`."""
+    known = [plans[name] for name in sweeps if name in plans]
+    shares = spread(_shares, [(plan.space, _results(plan, records)) for plan in known])
+    return (next(shares) if name in plans else {} for name in sweeps)
+
+
+def _results(plan: SweepPlan, records: Sequence[RunRecord]) -> _Results:
+    """Return the searched values and the objective of each finished trial."""
     results = []
     for record in _trials(plan.name, records):
         value = record.value(plan.metric)
         if record.status == "finished" and value is not None:
             values = record.config.to_json()
             results.append(({name: values[name] for name in plan.space.shared()}, value))
-    return importances(plan.space, results)  # type: ignore[arg-type]  # what is searched is set
+    return results
+
+
+def _shares(job: tuple[SearchSpace, _Results]) -> dict[str, float]:
+    from sweeps.importance import importances  # scikit-learn takes a second to load
+
+    return importances(*job)

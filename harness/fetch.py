@@ -6,10 +6,12 @@ cache and recognised by the digest that their run carries as a tag.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from harness import mlflow_names as names
@@ -70,7 +72,7 @@ def fetch(
     sweep: str | None = None,
     run_ids: Collection[str] | None = None,
     where: str | None = None,
-    arrays_of: Collection[Role] = ("run", "trial", "final"),
+    arrays_of: Collection[Role] | None = None,
     weights: bool = False,
 ) -> Fetched:
     """Return the records of an experiment's runs, and their arrays.
@@ -82,7 +84,8 @@ def fetch(
         sweep: only the runs of this sweep: its name, or the MLflow run id of its parent run.
         run_ids: only these, by bench run id or MLflow run id.
         where: only those that match this filter of MLflow, see `filter_of`.
-        arrays_of: roles whose predictions and scenes are wanted too.
+        arrays_of: roles whose predictions and scenes are wanted too; None for those that reports
+            show: every role, but trials only where no run that matched was tested.
         weights: whether the weights of such runs are wanted as well, which may be large.
 
     Raises:
@@ -104,14 +107,32 @@ def fetch(
         raise
     _check_all_found(found, run_ids)
     unwanted = frozenset() if weights else frozenset({WEIGHTS_FILE})
-    with ThreadPoolExecutor(_DOWNLOADS) as pool:
-        results = list(
-            pool.map(lambda run: _bring(connection, run, into, arrays_of, unwanted), found)
-        )
+    with _calls(found) as each:
+        begun = list(each(lambda run: _begun(connection, run, into), found))
+        records = [item.record for item in begun if isinstance(item, _Begun)]
+        roles = _shown(records) if arrays_of is None else arrays_of
+        results = list(each(lambda item: _completed(item, roles, unwanted), begun))
     return Fetched(
         runs=tuple(item for item in results if isinstance(item, FetchedRun)),
         left_out=tuple(item for item in results if isinstance(item, LeftOut)),
     )
+
+
+@contextmanager
+def _calls(runs: Sequence[Run]) -> Iterator[Callable[..., Iterable[Any]]]:
+    """Yield a `map` for what is done with each run: several at once if that means waiting."""
+    if all(_local_folder(run.info.artifact_uri) for run in runs):
+        yield map  # threads would only wait for each other
+    else:
+        with ThreadPoolExecutor(_DOWNLOADS) as pool:
+            yield pool.map
+
+
+def _shown(records: Sequence[RunRecord]) -> tuple[Role, ...]:
+    """Return the roles whose arrays a report of these runs shows."""
+    if any(record.value("test_score") is not None for record in records):
+        return ("run", "final")
+    return ("run", "trial", "final")
 
 
 def filter_of(tags: Sequence[str], query: str | None) -> str | None:
@@ -255,11 +276,17 @@ def _check_all_found(found: Sequence[Run], run_ids: Collection[str] | None) -> N
         raise UsageError(f"Every run asked for must exist, but there is no {missing[0]!r}.")
 
 
-def _bring(
-    connection: Connection, run: Run, into: Path, arrays_of: Collection[Role],
-    unwanted: Collection[str],
-) -> FetchedRun | LeftOut:  # fmt: skip
-    """Return one run with its files, or why it cannot be had."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Begun:
+    """A run whose record has come."""
+
+    run: Run
+    source: _Artifacts
+    record: RunRecord
+
+
+def _begun(connection: Connection, run: Run, into: Path) -> _Begun | LeftOut:
+    """Return one run with its record, or why it cannot be had."""
     try:
         digest = run.data.tags.get(names.RECORD_DIGEST)
         if digest is None:
@@ -270,23 +297,33 @@ def _bring(
         record = read_record(path)
         if record is None:
             raise TrackingError(f"{path} was removed while it was read.")
+    except BenchError as error:
+        return _left_out(run, error)
+    return _Begun(run=run, source=source, record=record)
+
+
+def _completed(
+    item: _Begun | LeftOut, arrays_of: Collection[Role], unwanted: Collection[str]
+) -> FetchedRun | LeftOut:
+    """Return the run with its arrays, if they are wanted, or why it cannot be had."""
+    if isinstance(item, LeftOut):
+        return item
+    record, source = item.record, item.source
+    try:
         if record.role in arrays_of:
             arrays = {*source.arrays(), *filter(_is_array, record.files)}
             for name in sorted(arrays - set(unwanted)):
                 source.get(name, record.files.get(name))
     except BenchError as error:
-        return LeftOut(run_id=_bench_id(run), mlflow_run_id=run.info.run_id, reason=str(error))
+        return _left_out(item.run, error)
     return FetchedRun(
-        record=record, folder=source.folder, mlflow_run_id=run.info.run_id,
-        address=_page_of(connection, run),
+        record=record, folder=source.folder, mlflow_run_id=item.run.info.run_id,
+        address=source.page(),
     )  # fmt: skip
 
 
-def _page_of(connection: Connection, run: Run) -> str | None:
-    if not is_server(connection.uri):
-        return None
-    pages = public_uri(connection.uri).rstrip("/")
-    return f"{pages}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+def _left_out(run: Run, error: BenchError) -> LeftOut:
+    return LeftOut(run_id=_bench_id(run), mlflow_run_id=run.info.run_id, reason=str(error))
 
 
 class _Artifacts:
@@ -295,8 +332,16 @@ class _Artifacts:
     def __init__(self, connection: Connection, run: Run, into: Path) -> None:
         self._connection = connection
         self._run_id = str(run.info.run_id)
+        self._experiment_id = run.info.experiment_id
         self._here = _local_folder(run.info.artifact_uri)
         self.folder = self._here or into.expanduser().absolute() / self._run_id
+
+    def page(self) -> str | None:
+        """Return the address of the run at the tracking server; None without a server."""
+        if not is_server(self._connection.uri):
+            return None
+        pages = public_uri(self._connection.uri).rstrip("/")
+        return f"{pages}/#/experiments/{self._experiment_id}/runs/{self._run_id}"
 
     def arrays(self) -> list[str]:
         """Return the names of the run's `.npz` files."""

@@ -34,16 +34,20 @@ img { max-width: 100%; }
 """
 
 
-def to_html(text: str, *, title: str, files: Mapping[str, bytes]) -> str:
-    """Return a report as one HTML page; the same text and files give the same bytes.
+def to_body(text: str) -> str:
+    """Return Markdown as HTML, with the links that it has."""
+    return str(MarkdownIt("commonmark", {"html": True}).enable("table").render(text))
+
+
+def to_html(body: str, *, title: str, files: Mapping[str, bytes]) -> str:
+    """Return a report as one HTML page; the same body and files give the same bytes.
 
     Args:
-        text: the report as Markdown.
+        body: the report, from `to_body`.
         title: of the page.
         files: name -> content of what the text links to; all of it goes into the page. What is
             not among them is named, not linked.
     """
-    body = MarkdownIt("commonmark", {"html": True}).enable("table").render(text)
 
     def embedded(link: re.Match[str]) -> str:
         attribute, name, kind = link.groups()

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
+from reports.distributions import coin_p_value, normal_quantile, student_quantile, student_tail
 from reports.statistics import LEVEL, Estimate
 
 POWER = 0.8
@@ -68,9 +68,12 @@ class Noise:
             alarms: probability that the test sees a difference where none is.
             more: see `spread`.
         """
-        error, freedom = self.spread(more)
-        quantiles = stats.t.ppf([1 - alarms / 2, POWER], freedom)
-        return float(error * quantiles.sum())
+        return float(self._detectable([more], alarms)[0])
+
+    def _detectable(self, more: Sequence[int], alarms: float) -> NDArray[np.float64]:
+        errors, freedoms = np.array([self.spread(each) for each in more]).T
+        quantiles = student_quantile([[1 - alarms / 2], [POWER]], freedoms)
+        return np.asarray(errors * quantiles.sum(axis=0))
 
     def more_seeds(self, difference: float, *, alarms: float) -> int | None:
         """Return how many more seeds of each find a difference as large with probability `POWER`.
@@ -82,12 +85,8 @@ class Noise:
         Returns:
             None if not even `MOST_SEEDS` do: then images are too few, or it is too small.
         """
-        enough = (
-            more
-            for more in range(MOST_SEEDS + 1)
-            if self.detectable(alarms=alarms, more=more) <= abs(difference)
-        )
-        return next(enough, None)
+        found = self._detectable(range(MOST_SEEDS + 1), alarms) <= abs(difference)
+        return int(found.argmax()) if found.any() else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,10 +119,10 @@ def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> PairTest:
     n = first.size
     ahead, behind = int((first & ~second).sum()), int((second & ~first).sum())
     differ = ahead + behind
-    p_value = float(stats.binomtest(ahead, differ, 0.5).pvalue) if differ else 1.0
+    p_value = coin_p_value(ahead, differ)
     # One more of each, among two more images: Laplace's estimate of both shares.
     up, down = (ahead + 1) / (n + 2), (behind + 1) / (n + 2)
-    half = stats.norm.ppf((1 + LEVEL) / 2) * math.sqrt((up + down - (up - down) ** 2) / (n + 2))
+    half = normal_quantile((1 + LEVEL) / 2) * math.sqrt((up + down - (up - down) ** 2) / (n + 2))
     variance = (differ / n - ((ahead - behind) / n) ** 2) / n
     return PairTest(
         difference=Estimate(
@@ -202,13 +201,13 @@ def crossed_test(first: NDArray[np.floating], second: NDArray[np.floating]) -> P
     if error == 0:
         same = Estimate(value=value, absent="all seeds and images differ by the same amount")
         return PairTest(difference=same, p_value=float(value == 0), method=method, noise=noise)
-    half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * error
+    half = float(student_quantile((1 + LEVEL) / 2, freedom)) * error
     return PairTest(
         difference=Estimate(
             value=value, low=value - half, high=value + half, varied="seeds and images",
             n=min(noise.counts), method="crossed t",
         ),
-        p_value=2 * float(stats.t.sf(abs(value) / error, freedom)), method=method, noise=noise,
+        p_value=2 * student_tail(abs(value) / error, freedom), method=method, noise=noise,
     )  # fmt: skip
 
 

@@ -125,7 +125,8 @@ def _chances(groups: Groups, resamples: int) -> dict[str, NDArray[np.float64]]:
     n = scores[0].shape[1]
     for start in range(0, resamples, _CHUNK):
         size = min(_CHUNK, resamples - start)
-        drawn = np.stack([np.bincount(rng.integers(0, n, n), minlength=n) for _ in range(size)])
+        counts = [np.bincount(rng.integers(0, n, n), minlength=n) for _ in range(size)]
+        drawn = np.array(counts, float)  # once, not in each product
         score, speed = np.empty((size, count)), np.empty((size, count))
         for place, (mine, rates) in enumerate(zip(scores, speeds, strict=True)):
             seeds = rng.integers(0, len(mine), (size, len(mine)))

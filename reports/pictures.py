@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.config import RunConfig, knobs
@@ -25,6 +25,10 @@ from reports.sweep_figures import fields_plot, front_plot, importance_plot, tria
 from reports.verdict_figures import class_names_of, confusion_plot, iou_plot, score_plot
 
 AnyPlot = Plot | Omitted
+
+Importances = Callable[[Sequence[str]], Iterator[Mapping[str, float]]]
+"""Names of sweeps in; for each: field -> share in [0, 1] of the variance of the sweep's first goal
+that it explains, empty if that is not known. May compute while nobody waits yet."""
 
 _MOST_NETWORKS = 12
 _MOST_UNTESTED = len(PALETTE)
@@ -57,7 +61,7 @@ class Pictures:
 def choose_pictures(
     comparison: Comparison,
     evidence: Sequence[Evidence],
-    importances: Mapping[str, Mapping[str, float]],
+    importances: Importances,
     *,
     most: int | None = None,
 ) -> Pictures:
@@ -66,28 +70,35 @@ def choose_pictures(
     Args:
         comparison: of the evidence.
         evidence: the runs.
-        importances: sweep name -> field -> share of variance explained; asked for sweeps that are
-            drawn only.
+        importances: asked once, for the sweeps that are drawn.
         most: sweeps of which pictures are drawn, those that stand highest; None for all.
     """
-    drawn = set(_highest(comparison)[:most])
+    drawn = _highest(comparison)[:most]
+    shares = importances(drawn)
     by_id = {item.record.run_id: item for item in evidence}
     several = len(comparison.tables) > 1
+    tables = tuple(
+        _table_pictures(board, by_id, prefix=f"data-{place}-" if several else "")
+        for place, board in enumerate(comparison.tables, 1)
+    )
+    explained = dict(zip(drawn, shares, strict=True))
     return Pictures(
-        tables=tuple(
-            _table_pictures(board, by_id, prefix=f"data-{place}-" if several else "")
-            for place, board in enumerate(comparison.tables, 1)
-        ),
+        tables=tables,
         untested=() if comparison.tables else _untested_pictures(comparison, by_id),
         together=_together(comparison.searches),
         searches=tuple(
-            _search_pictures(search, importances.get(search.name), prefix=f"sweep-{place}-")
-            if search.name in drawn
+            _search_pictures(search, explained[search.name], prefix=f"sweep-{place}-")
+            if search.name in explained
             else _search_left_out(search, len(drawn), prefix=f"sweep-{place}-")
             for place, search in enumerate(comparison.searches, 1)
         ),
         networks=_networks(comparison, by_id, evidence),
     )  # fmt: skip
+
+
+def none_known(sweeps: Sequence[str]) -> Iterator[Mapping[str, float]]:
+    """Return no importances of any sweep."""
+    return ({} for _ in sweeps)
 
 
 def _highest(comparison: Comparison) -> list[str]:
@@ -114,7 +125,7 @@ def _together(searches: Sequence[Search]) -> tuple[Titled, ...]:
 
 
 def _search_pictures(
-    search: Search, importances: Mapping[str, float] | None, *, prefix: str
+    search: Search, importances: Mapping[str, float], *, prefix: str
 ) -> tuple[Titled, ...]:
     what = search.goals[0].title.removeprefix("validation ").capitalize()
     front = Titled(title="Pareto front", plot=front_plot(search, name=f"{prefix}front"))

@@ -16,14 +16,14 @@ from harness.store import RECORD_FILE
 from harness.timings import Timings
 from reports.compare import Comparison, compare
 from reports.document import document, dumps
-from reports.drawing import Draw, one_by_one
+from reports.drawing import Spread, one_by_one
 from reports.evidence import Evidence, load
 from reports.folder import DOCUMENT_FILE, EVIDENCE, REPORT_FILE, own_files, replace_files
 from reports.goals import Goal
-from reports.html import HTML_FILE, to_html
+from reports.html import HTML_FILE, to_body, to_html
 from reports.links import RunLinks
 from reports.markdown import AnyPicture, Gallery, MissingPicture, Picture, render
-from reports.pictures import Pictures, Titled, choose_pictures
+from reports.pictures import Importances, Pictures, Titled, choose_pictures, none_known
 from reports.style import Plot
 from reports.template import fill, page_name
 
@@ -70,13 +70,13 @@ def publish(
     *,
     title: str,
     goals: Mapping[str, Sequence[Goal]] | None = None,
-    importances: Mapping[str, Mapping[str, float]] | None = None,
+    importances: Importances = none_known,
     commands: Mapping[str, str] | None = None,
     certificates: Sequence[Certificate] = (),
     timings: Sequence[Timings] = (),
     floors: Sequence[NoiseFloor] = (),
     pages: Pages = Pages(),
-    draw: Draw = one_by_one,
+    spread: Spread = one_by_one,
     most_drawn: int | None = None,
     addresses: Mapping[str, str] | None = None,
     made_at: str | None = None,
@@ -90,13 +90,13 @@ def publish(
         folder: made if missing; must be empty or hold an older report.
         title: heading of the report.
         goals: sweep name -> what it was after; the score for one that is not named.
-        importances: sweep name -> field -> share of the first goal's variance that it explains.
+        importances: what the searched fields explain of the first goal, see `reports.pictures`.
         commands: sweep name -> the command line that repeats the sweep.
         certificates: of strategies; those of networks that no run trained are left out.
         timings: of contenders; those without a network that a run trained are left out.
         floors: noise floors, of any machines; without one no difference of speed is claimed.
         pages: further forms of it.
-        draw: draws the pictures.
+        spread: calls what draws each picture.
         most_drawn: of how many sweeps; None for all.
         addresses: run id -> its page in MLflow, of those that have one.
         made_at: date to write into the report; without it none is written.
@@ -108,9 +108,9 @@ def publish(
     old = own_files(folder)
     evidence = [load(record, run_folder) for record, run_folder in runs]
     comparison = compare(evidence, goals)
-    contents: dict[str, bytes] = {}
-    chosen = choose_pictures(comparison, evidence, importances or {}, most=most_drawn)
-    gallery = _drawn(chosen, contents, draw)
+    chosen = choose_pictures(comparison, evidence, importances, most=most_drawn)
+    plots = [item.plot for item in chosen.all() if isinstance(item.plot, Plot)]
+    drawings = spread(Plot.png, plots)  # while this process writes the text
     trained = {each.record.config.backbone for each in evidence}
     certificates = [each for each in certificates if each.config.backbone in trained]
     timings = [
@@ -120,7 +120,7 @@ def publish(
     kept = _evidence(comparison, evidence)
     links = _links(kept, evidence, addresses or {})
     words = render(
-        comparison, title=title, gallery=gallery, commands=commands, made_at=made_at,
+        comparison, title=title, gallery=_gallery(chosen), commands=commands, made_at=made_at,
         links=links, numbers=DOCUMENT_FILE, floors=floors, certificates=certificates,
         timings=timings,
     )  # fmt: skip
@@ -132,9 +132,11 @@ def publish(
         floors=floors,
         links=links,
     )
-    written = {REPORT_FILE: words.encode(), DOCUMENT_FILE: dumps(values).encode()}
-    contents = written | contents
-    page = to_html(words, title=title, files=contents)
+    contents = {REPORT_FILE: words.encode(), DOCUMENT_FILE: dumps(values).encode()}
+    body = to_body(words)
+    for plot, drawing in zip(plots, drawings, strict=True):
+        contents |= {_png_file(plot): drawing, _csv_file(plot): plot.csv()}
+    page = to_html(body, title=title, files=contents)
     further = _pages(pages, page, words, values, contents)
     contents |= further | kept
     replace_files(folder, old, contents)
@@ -145,30 +147,37 @@ def publish(
     )  # fmt: skip
 
 
-def _drawn(pictures: Pictures, contents: dict[str, bytes], draw: Draw) -> Gallery:
-    """Draw every plot into `contents` (file name -> bytes) and return what the text refers to."""
-    plots = [item.plot for item in pictures.all() if isinstance(item.plot, Plot)]
-    drawings = dict(zip((plot.name for plot in plots), draw(plots), strict=True))
+def _gallery(pictures: Pictures) -> Gallery:
+    """Return what the text says of the pictures."""
 
-    def drawn(part: Iterable[Titled]) -> tuple[AnyPicture, ...]:
-        return tuple(_kept(item, drawings, contents) for item in part)
+    def shown(part: Iterable[Titled]) -> tuple[AnyPicture, ...]:
+        return tuple(map(_picture, part))
 
     return Gallery(
-        tables=tuple(drawn(part) for part in pictures.tables),
-        untested=drawn(pictures.untested),
-        together=drawn(pictures.together),
-        searches=tuple(drawn(part) for part in pictures.searches),
-        networks=drawn(pictures.networks),
+        tables=tuple(shown(part) for part in pictures.tables),
+        untested=shown(pictures.untested),
+        together=shown(pictures.together),
+        searches=tuple(shown(part) for part in pictures.searches),
+        networks=shown(pictures.networks),
     )
 
 
-def _kept(item: Titled, drawings: Mapping[str, bytes], contents: dict[str, bytes]) -> AnyPicture:
+def _picture(item: Titled) -> AnyPicture:
     plot = item.plot
     if not isinstance(plot, Plot):
         return MissingPicture(title=item.title, reason=plot.reason)
-    png, csv = f"{plot.name}.png", f"{plot.name}.csv"
-    contents[png], contents[csv] = drawings[plot.name], plot.csv()
-    return Picture(title=item.title, file=png, csv=csv, alt=plot.alt, caption=plot.caption)
+    return Picture(
+        title=item.title, file=_png_file(plot), csv=_csv_file(plot), alt=plot.alt,
+        caption=plot.caption,
+    )  # fmt: skip
+
+
+def _png_file(plot: Plot) -> str:
+    return f"{plot.name}.png"
+
+
+def _csv_file(plot: Plot) -> str:
+    return f"{plot.name}.csv"
 
 
 def _pages(

@@ -24,10 +24,10 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from harness.noise_floor import FALSE_ALARMS, NoiseFloor
 from harness.record import Machine, timing_key
+from reports.distributions import student_quantile
 
 
 def log_limit(
@@ -47,7 +47,7 @@ def log_limit(
         false_alarms: that probability, in (0, 1).
     """
     found = np.sort(np.abs(np.asarray(log_ratios, np.float64)))[::-1]
-    student = stats.t.ppf(1 - false_alarms / 2, found.size) * np.sqrt(np.mean(found**2))
+    student = student_quantile(1 - false_alarms / 2, found.size) * np.sqrt(np.mean(found**2))
     rank = max(1, math.floor(false_alarms * (found.size + 1) + 1e-9))  # 0.05 * 20 is below 1
     return float(max(student, found[rank - 1]) / math.sqrt(min(rounds, found.size)))
 
@@ -75,10 +75,12 @@ def steps_differ(first: Sequence[float], second: Sequence[float]) -> bool:
         first: rates of the graph calls of one process.
         second: those of the other.
     """
+    from scipy.stats import ttest_ind  # takes most of a second to load; only calibrations need it
+
     a, b = np.log(np.asarray(first, np.float64)), np.log(np.asarray(second, np.float64))
     if min(a.size, b.size) < 2 or (np.ptp(a) == 0 and np.ptp(b) == 0):
         return False
-    return bool(stats.ttest_ind(a, b, equal_var=False).pvalue < FALSE_ALARMS)
+    return bool(ttest_ind(a, b, equal_var=False).pvalue < FALSE_ALARMS)
 
 
 def floor_of_machine(floors: Sequence[NoiseFloor], machine: Machine | None) -> NoiseFloor | None:

@@ -13,7 +13,8 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+
+from reports.distributions import student_quantile, wilson_interval
 
 LEVEL = 0.95
 """Confidence of every interval that stands alone."""
@@ -87,7 +88,8 @@ def t_interval(
         return Estimate(value=mean, absent=f"one of {varied} only: no spread can be seen")
     if np.ptp(data) == 0:
         return Estimate(value=mean, absent=f"all {data.size} {varied} gave the same value")
-    half = float(stats.t.ppf((1 + level) / 2, data.size - 1) * stats.sem(data))
+    error = data.std(ddof=1) / math.sqrt(data.size)
+    half = float(student_quantile((1 + level) / 2, data.size - 1) * error)
     return Estimate(
         value=mean, low=max(mean - half, bounds[0]), high=min(mean + half, bounds[1]),
         varied=varied, n=int(data.size), method="t", level=level,
@@ -105,10 +107,9 @@ def share_interval(hits: NDArray[np.bool_], *, level: float = LEVEL) -> Estimate
     """
     if hits.size == 0:
         return Estimate(absent="nothing was measured")
-    test = stats.binomtest(int(hits.sum()), int(hits.size))
-    low, high = test.proportion_ci(confidence_level=level, method="wilson")
+    low, high = wilson_interval(int(hits.sum()), int(hits.size), level)
     return Estimate(
-        value=float(hits.mean()), low=float(low), high=float(high), varied="images",
+        value=float(hits.mean()), low=low, high=high, varied="images",
         n=int(hits.size), method="Wilson", level=level,
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Pictures drawn by several processes: the same bytes, whatever becomes of the processes."""
+"""Work spread over processes: the same results, whatever becomes of the processes."""
 
 from __future__ import annotations
 
@@ -44,27 +44,27 @@ def test_a_report_drawn_by_two_processes_has_the_same_bytes(tmp_path: Path) -> N
         fabricate(tmp_path / "runs", name, config=RunConfig(backbone=name, dataset="mnist"))
         for name in ("a-cnn", "b-cnn")
     ]
-    with several_at_once(2) as draw:
-        assert draw is not one_by_one
-        publish(runs, tmp_path / "two", title="T", draw=draw)
+    with several_at_once(2) as spread:
+        assert spread is not one_by_one
+        publish(runs, tmp_path / "two", title="T", spread=spread)
     publish(runs, tmp_path / "one", title="T")
     assert contents(tmp_path / "two") == contents(tmp_path / "one")
 
 
 def test_a_process_that_is_killed_costs_no_picture() -> None:
     plots = [plot(number) for number in range(8)]
-    with several_at_once(2) as draw:
-        drawn = draw(plots)
+    with several_at_once(2) as spread:
+        drawn = list(spread(Plot.png, plots))
     assert [png[:4] for png in drawn] == [b"\x89PNG"] * 8
-    assert list(drawn) == one_by_one(plots)
+    assert drawn == list(one_by_one(Plot.png, plots))
 
 
 WAITS = """
 import time
 from reports.drawing import several_at_once
-with several_at_once(2) as draw:
+with several_at_once(2) as spread:
     import test_drawing
-    draw([test_drawing.plot(1)] * 8)
+    assert len(list(spread(test_drawing.Plot.png, [test_drawing.plot(1)] * 8))) == 8
     print("drawn", flush=True)
     time.sleep(600)
 """
@@ -86,8 +86,8 @@ def test_no_process_outlives_one_that_is_killed() -> None:
 
 
 def test_one_core_draws_by_itself() -> None:
-    with several_at_once(1) as draw:
-        assert draw is one_by_one
+    with several_at_once(1) as spread:
+        assert spread is one_by_one
 
 
 def test_an_error_of_the_body_ends_the_processes() -> None:

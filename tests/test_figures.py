@@ -18,7 +18,7 @@ from reports.compare import compare
 from reports.diagram import layer_table, layers_plot, shape_text
 from reports.evidence import Evidence, Outcomes, load
 from reports.illustrate import illustrate, omissions
-from reports.pictures import choose_pictures
+from reports.pictures import choose_pictures, none_known
 from reports.race_figures import race_plot
 from reports.run_figures import curve_table, curves_plot
 from reports.scene_figures import (
@@ -375,7 +375,7 @@ def test_pictures_of_many_contenders_say_whom_they_leave_out(tmp_path: Path) -> 
         load(*fabricate(tmp_path, f"net-{n}", config=RunConfig(backbone=f"net-{n}"), epochs=2))
         for n in range(8)
     ]
-    pictures = choose_pictures(compare(items), items, {})
+    pictures = choose_pictures(compare(items), items, none_known)
     plots = {titled.title: titled.plot for titled in pictures.tables[0]}
     assert all(isinstance(plot, Plot) for plot in plots.values())
     assert len(plots["Scores"].table) == 8

@@ -30,13 +30,14 @@ WITH_NUMPY = {"harness.predictions", "harness.boxes", "harness.evaluate"}
 ALLOWED = {
     "architectures": {"harness.errors"},
     "sweeps": VALUES | WITH_NUMPY,
-    "reports": VALUES | WITH_NUMPY,
+    "reports": VALUES | WITH_NUMPY | {"harness.lean"},
 }
 """What a room may import of the others; harness is tested apart."""
 
 LATE = {
     "harness.digits": {"sklearn.datasets"},  # 3 s, if its file of digits is not where it was
     "sweeps.evolution": {"cmaes"},  # an extra
+    "reports.speed_floor": {"scipy.stats"},  # most of a second that only calibrations need
     "sweeps.sobol": {"scipy.stats.qmc"},  # a second that only one sampler needs
 }
 """Imports inside a function, of modules other than the door."""

@@ -13,7 +13,7 @@ from records import fabricate
 from harness import pdf
 from harness.config import RunConfig
 from harness.errors import StoreError, UsageError
-from reports.html import to_html
+from reports.html import to_body, to_html
 from reports.publish import Pages, PublishedReport, publish
 from reports.template import fill, page_name
 from reports.verify import verify
@@ -44,10 +44,10 @@ def written(folder: Path, pages: Pages) -> PublishedReport:
 
 
 def test_a_page_stands_alone() -> None:
-    page = to_html(
-        "# R\n\n![a picture](p.png)\n\n[numbers](p.csv) and [elsewhere](https://example.org/x.csv)",
-        title="T", files={"p.png": PNG, "p.csv": b"a,b\n"},
-    )  # fmt: skip
+    body = to_body(
+        "# R\n\n![a picture](p.png)\n\n[numbers](p.csv) and [elsewhere](https://example.org/x.csv)"
+    )
+    page = to_html(body, title="T", files={"p.png": PNG, "p.csv": b"a,b\n"})
     picture, numbers, elsewhere = Seen(page).addresses
     assert picture == f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
     assert base64.b64decode(numbers.partition(",")[2]) == b"a,b\n"
@@ -75,7 +75,8 @@ def test_a_whole_report_as_a_page(tmp_path: Path) -> None:
 
 
 def test_names_cannot_become_tags() -> None:
-    page = to_html(r"\<script\>x\</script\> and `<script>`", title="</title><script>", files={})
+    body = to_body(r"\<script\>x\</script\> and `<script>`")
+    page = to_html(body, title="</title><script>", files={})
     assert "script" not in Seen(page).tags
 
 

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import json
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -45,8 +46,13 @@ def test_a_whole_report(tmp_path: Path) -> None:
         config = RunConfig(backbone="readme-cnn", dataset="mnist", seed=seed)
         runs.append(fabricate(tmp_path / "runs", f"r{seed}", config=config))
     folder = tmp_path / "report"
+
+    def importances(sweeps: Sequence[str]) -> Iterator[Mapping[str, float]]:
+        assert sweeps == ["tune"]
+        return iter([{"learning_rate": 1.0}])
+
     report = publish(
-        runs, folder, title="All", importances={"tune": {"learning_rate": 1.0}},
+        runs, folder, title="All", importances=importances,
         commands={"tune": "bench sweep --trials 20"}, made_at="2026-01-02",
     )  # fmt: skip
     text = report.path.read_text(encoding="utf-8")
