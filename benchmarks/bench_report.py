@@ -40,7 +40,10 @@ TARGET_S, OF_RUNS = 10.0, 1000
 PARTS: dict[str, Callable[[Store, int, int], Iterator[RunRecord]]] = {
     "sweeps": sweeps, "tested": tested
 }  # fmt: skip
-_IMPORTS = "import harness.cli, harness.cmd_report, harness.fetch, harness.track, reports.publish"
+_IMPORTS = """
+import harness.cli, harness.cmd_report, harness.fetch, harness.track, reports.publish
+harness.cmd_report.collect_seldom()
+"""
 _ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
 
 

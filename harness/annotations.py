@@ -74,12 +74,14 @@ class Annotations:
         images: those without a fault, in the order of their names.
         problems: every fault in the annotations; an image with one is not in `images`.
         unlisted: annotated images that no list of a split names, which are left out.
+        classes: that the data set declares, whether or not an object has them.
     """
 
     source: str
     images: tuple[Annotated, ...]
     problems: tuple[Problem, ...]
     unlisted: int = 0
+    classes: tuple[str, ...] = ()
 
 
 class UnsafePathError(Exception):

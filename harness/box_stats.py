@@ -52,6 +52,7 @@ class BoxStats:
         clipped: boxes that were cut by up to a pixel.
         photos_by_class: of the main object; by class name, sorted.
         objects_by_class: of all objects.
+        classes_without_photo: declared or of some object, but the main object of none.
         photos_by_split: of the splits that the data set gives, "none" for no word.
         side_px: smallest, median and largest side of a photo.
         area, aspect, centre_x, centre_y: of the main objects' boxes.
@@ -69,6 +70,7 @@ class BoxStats:
     clipped: int
     photos_by_class: dict[str, int]
     objects_by_class: dict[str, int]
+    classes_without_photo: tuple[str, ...]
     photos_by_split: dict[str, int]
     side_px: tuple[int, float, int] | None
     area: Histogram
@@ -108,6 +110,7 @@ def box_stats(found: Survey) -> BoxStats:
         clipped=sum(photo.clipped for photo in found.photos),
         photos_by_class=_counted([main_name(photo) for photo in photos]),
         objects_by_class=_counted(objects),
+        classes_without_photo=tuple(sorted(set(found.classes).difference(map(main_name, photos)))),
         photos_by_split=_counted([photo.split or "none" for photo in photos]),
         side_px=_three(sizes),
         area=_histogram(areas / np.prod(sizes, axis=1), AREA_EDGES),

@@ -11,6 +11,7 @@ from rich.text import Text
 from harness.annotated_sources import read_annotations
 from harness.box_stats import BoxStats, Histogram, box_stats
 from harness.console import console, note, waiting
+from harness.image_selection import named
 from harness.image_survey import survey
 from harness.problems import MOST_SHOWN
 
@@ -104,6 +105,8 @@ def _findings(found: BoxStats) -> Iterator[str]:
     for n, what in counts:
         if n:
             yield f"photos {what}: {n:,}"
+    if found.classes_without_photo:
+        yield f"classes of no main object: {named(found.classes_without_photo)}"
     if found.clipped:
         yield f"boxes cut by up to a pixel: {found.clipped:,}"
     yield f"copies: {_groups(found.copies)}"

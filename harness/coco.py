@@ -40,8 +40,9 @@ def read_coco(file: Path) -> Annotations:
     reading.read_images(content["images"])
     reading.read_annotations(content["annotations"])
     return Annotations(
-        source=f"coco:{file}", images=reading.annotated(), problems=tuple(reading.problems)
-    )
+        source=f"coco:{file}", images=reading.annotated(), problems=tuple(reading.problems),
+        classes=tuple(reading.names.values()),
+    )  # fmt: skip
 
 
 def _content(file: Path) -> dict[str, list[Any]]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import struct
 import warnings
 import zlib
@@ -114,7 +115,7 @@ def probe(path: Path) -> ImageFacts:
         raise _unreadable(error) from error
     width, height = facts.stored_px
     if width * height > MAX_PIXELS:
-        raise UnreadableImageError(_too_large(width, height))
+        raise UnreadableImageError(_too_large(width * height))
     if not _complete(content, kind):
         raise UnreadableImageError("the image file is cut off or damaged")
     return facts
@@ -140,7 +141,7 @@ def decode(path: Path, *, channels: int) -> Image.Image:
         with Image.open(path, formats=FORMATS) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
-                raise UnreadableImageError(_too_large(width, height))
+                raise UnreadableImageError(_too_large(width * height))
             turn = _TURNS.get(_orientation(image))
             image.load()
             shown = _as_mode(image, "L" if channels == 1 else "RGB")
@@ -160,15 +161,20 @@ def _unreadable(error: BaseException) -> UnreadableImageError:
     if isinstance(error, PIL.UnidentifiedImageError):
         return UnreadableImageError(f"it must be an image ({', '.join(FORMATS)}), but is not")
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
-        return UnreadableImageError(f"an image must have at most {MAX_PIXELS:,} pixels: {error}")
+        if numbers := re.search(r"\((\d+) pixels\)", str(error)):
+            return UnreadableImageError(_too_large(int(numbers[1])))
+        return UnreadableImageError(f"an image must have at most {MAX_PIXELS:,} pixels")
     if isinstance(error, MemoryError):
         return UnreadableImageError("the memory is too small for the image")
     reason = getattr(error, "strerror", None) or error
     return UnreadableImageError(f"the image cannot be read: {reason}")
 
 
-def _too_large(width: int, height: int) -> str:
-    return f"an image must have at most {MAX_PIXELS:,} pixels, got {width:,} x {height:,}"
+def _too_large(pixels: int) -> str:
+    return (
+        f"an image must have at most {MAX_PIXELS:,} pixels, got {pixels:,}: more may be a "
+        "decompression bomb"
+    )
 
 
 def _orientation(image: Image.Image) -> int:

@@ -15,6 +15,8 @@ from harness.image_splits import Division, divide, main_name, without_leaks
 from harness.image_survey import Survey, image_place
 from harness.problems import Problem, raise_problems
 
+_MOST_NAMED = 5
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Storage:
@@ -52,12 +54,14 @@ class LeftOut:
         without_object: photos with nothing to localize.
         unlisted: photos that no list of a split names.
         clipped: boxes that were cut by up to a pixel to lie in their photo; these are used.
+        classes: that no photo has as its main object.
     """
 
     faults: tuple[Problem, ...]
     without_object: int
     unlisted: int
     clipped: int
+    classes: tuple[str, ...]
 
     def words(self) -> str:
         """Return what was left out in one line, empty if nothing was."""
@@ -67,11 +71,20 @@ class LeftOut:
             (self.unlisted, "photo", "photos", "in no list of a split left out"),
             (self.clipped, "box", "boxes", "cut by up to a pixel"),
         )
-        return ", ".join(
+        said = [
             f"{count:,} {one if count == 1 else many} {what}"
             for count, one, many, what in counts
             if count
-        )
+        ]
+        if self.classes:
+            said.append(f"no photo of {named(self.classes)}")
+        return ", ".join(said)
+
+
+def named(classes: Sequence[str]) -> str:
+    """Return the names of classes, the first of them if there are many."""
+    shown, more = classes[:_MOST_NAMED], len(classes) - _MOST_NAMED
+    return ", ".join(shown) + (f" and {more:,} more classes" if more > 0 else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +153,7 @@ def select(found: Survey, storage: Storage, *, skip_bad: bool) -> Selection:
             without_object=len(found.photos) - len(with_object),
             unlisted=found.unlisted,
             clipped=sum(photo.clipped for photo in photos),
+            classes=tuple(sorted(set(found.classes).difference(map(main_name, photos)))),
         ),
     )
 

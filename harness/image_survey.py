@@ -24,8 +24,10 @@ class Survey:
         photos: without a fault, in the order of their names; some may have no main object.
         annotation_problems: faults in the annotations, missing images among them.
         file_problems: images that cannot be read.
-        box_problems: boxes that are impossible or belong to another size.
+        box_problems: boxes that are impossible or belong to another size, and copies of a photo
+            that show another class than it.
         unlisted: annotated images that no list of a split names.
+        classes: that are declared or of an object, even if of no main object; sorted.
     """
 
     source: str
@@ -34,6 +36,7 @@ class Survey:
     file_problems: tuple[Problem, ...]
     box_problems: tuple[Problem, ...]
     unlisted: int
+    classes: tuple[str, ...]
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -57,6 +60,9 @@ def survey(annotations: Annotations) -> Survey:
         box_problems += faults
         if photo is not None:
             photos.append(photo)
+    photos, contradictions = _of_one_class(photos)
+    box_problems += contradictions
+    seen = {each.name for photo in photos for each in photo.objects if not each.minor}
     return Survey(
         source=annotations.source,
         photos=tuple(photos),
@@ -64,7 +70,33 @@ def survey(annotations: Annotations) -> Survey:
         file_problems=tuple(file_problems),
         box_problems=tuple(box_problems),
         unlisted=annotations.unlisted,
+        classes=tuple(sorted(seen.union(annotations.classes))),
     )
+
+
+def _of_one_class(photos: Sequence[Photo]) -> tuple[list[Photo], list[Problem]]:
+    """Return the photos without those whose copies show another class: which is true?"""
+    classes: dict[str, dict[str, Photo]] = {}
+    for photo in photos:
+        if photo.main is not None:
+            classes.setdefault(photo.facts.sha256, {}).setdefault(photo.main.name, photo)
+    clean, problems = [], []
+    for photo in photos:
+        others = classes.get(photo.facts.sha256, {})
+        other = next((o for name, o in others.items() if name != _main_class(photo)), None)
+        if photo.main is None or other is None:
+            clean.append(photo)
+            continue
+        what = (
+            f"copies of a photo must show the same class, but the same bytes are "
+            f"{photo.main.name!r} here and {_main_class(other)!r} in {image_place(other.image)}"
+        )
+        problems.append(Problem(where=image_place(photo.image), what=what))
+    return clean, problems
+
+
+def _main_class(photo: Photo) -> str | None:
+    return None if photo.main is None else photo.main.name
 
 
 def _probed(images: Sequence[Annotated]) -> list[tuple[Annotated, ImageFacts | Problem]]:

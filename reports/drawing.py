@@ -83,7 +83,7 @@ def _pool(count: int, preload: Sequence[str]) -> ProcessPoolExecutor | None:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return None
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__, "reports.pictures", *preload])
+    context.set_forkserver_preload([__name__, "reports.pictures", "seaborn", *preload])
     try:
         pool = ProcessPoolExecutor(count, mp_context=context, initializer=_attend)
     except (OSError, ImportError, NotImplementedError):  # a system without semaphores

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 
 from reports.contenders import RANKED_BY, Contender
@@ -108,6 +107,8 @@ def iou_plot(groups: Sequence[tuple[str, Sequence[Outcomes]]], *, name: str) -> 
 
 def draw_iou(table: pd.DataFrame) -> Figure:
     """Draw the histogram, and beside it the share of boxes at least that good."""
+    import seaborn as sns
+
     names = list(dict.fromkeys(table["contender"]))
     colours = dict(zip(names, PALETTE, strict=False))
     figure = new_figure(3.3 + 0.2 * len(names))
@@ -187,6 +188,8 @@ def confusion_plot(evidence: Sequence[Evidence], *, who: str, name: str) -> Plot
 
 def draw_confusion(table: pd.DataFrame) -> Figure:
     """Draw percent of each true class; the colour is that of the mistakes."""
+    import seaborn as sns
+
     percent = table.pivot_table(index="true", columns="predicted", values="share") * 100
     diagonal = np.eye(len(percent), dtype=bool)
     mistakes = percent.mask(diagonal)

@@ -10,6 +10,7 @@ from PIL import Image
 from tiny_photos import CLASSES, photos, write_coco, write_csv, write_voc
 
 from harness.annotated_sources import read_annotations
+from harness.box_stats import box_stats
 from harness.errors import DataError, UsageError
 from harness.image_set import load_images
 from harness.image_survey import survey
@@ -231,6 +232,44 @@ def test_copies_over_given_splits_are_a_fault(tmp_path):
     data = load_images(source, canvas_px=16, skip_bad=True)
     assert "000033.png" not in {*data.train.names, *data.validation.names}
     assert "000003.png" in data.open_test().names
+
+
+def test_copies_of_two_classes_are_a_fault_of_each(tmp_path):
+    """A photo of a square, and the same bytes called disc: nobody knows which is true."""
+    disc, square = (
+        next(photo for photo in DRAWN if photo.things[0].name == name)
+        for name in ("disc", "square")
+    )
+    source = write_csv(tmp_path, DRAWN)
+    shutil.copy(tmp_path / f"{square.name}.png", tmp_path / f"{disc.name}.png")
+    lines = (tmp_path / "boxes.csv").read_text().splitlines()
+    kept = [line for line in lines if not line.startswith(f"{disc.name}.png")]
+    row = next(line for line in kept if line.startswith(f"{square.name}.png"))
+    claim = row.replace(square.name, disc.name).replace("square", "disc")
+    (tmp_path / "boxes.csv").write_text("\n".join([*kept, claim]) + "\n")
+    with pytest.raises(DataError) as caught:
+        load_images(source, canvas_px=16)
+    told = [line for line in str(caught.value).splitlines() if "must show the same class" in line]
+    assert len(told) == 2
+    assert "are 'square' here and 'disc' in" in "".join(told)
+    data = load_images(source, canvas_px=16, skip_bad=True)
+    used = {stem(n) for p in (data.train, data.validation, data.open_test()) for n in p.names}
+    assert used == set(NAMES) - {disc.name, square.name}
+
+
+def test_declared_classes_without_a_photo_are_no_classes_and_named(tmp_path):
+    source = write_coco(tmp_path, DRAWN)
+    file = tmp_path / "instances.json"
+    content = json.loads(file.read_text())
+    content["categories"] += [{"id": 90 + k, "name": f"rare-{k}"} for k in range(7)]
+    file.write_text(json.dumps(content))
+    data = load_images(source, canvas_px=16)
+    assert data.class_names == CLASSES
+    told = "no photo of rare-0, rare-1, rare-2, rare-3, rare-4 and 2 more classes"
+    assert data.left_out.words() == told
+    assert box_stats(survey(read_annotations(source))).classes_without_photo == tuple(
+        f"rare-{k}" for k in range(7)
+    )
 
 
 def test_without_an_object_there_is_no_data(tmp_path):

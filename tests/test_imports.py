@@ -36,6 +36,7 @@ ALLOWED = {
 
 LATE = {
     "harness.digits": {"sklearn.datasets"},  # 3 s, if its file of digits is not where it was
+    "reports.verdict_figures": {"seaborn"},  # a second that only who draws needs
     "sweeps.evolution": {"cmaes"},  # an extra
     "reports.speed_floor": {"scipy.stats"},  # most of a second that only calibrations need
     "sweeps.sobol": {"scipy.stats.qmc"},  # a second that only one sampler needs

@@ -17,9 +17,10 @@ from subprocess import Popen
 
 import pytest
 import toy
+from forking import Forked
 from projected import check_stores
 from toy_sweep import sweep, toy_plan
-from tracked_sweep import Coordinator, Nursery
+from tracked_sweep import Nursery
 
 from harness.store import RECORD_FILE, Store
 from harness.track_sync import SENT_FILE
@@ -74,7 +75,7 @@ class Drill:
             self.coordinator.send_signal(signal.SIGKILL)
             self.coordinator.wait(PATIENCE_S)
 
-    def _start(self) -> Coordinator | Popen[bytes]:
+    def _start(self) -> Forked | Popen[bytes]:
         self._starts += 1
         start = self._nursery.start if self._starts % COLD else self._nursery.cold
         # Attempts without end: being shot from outside says nothing against a trial.

@@ -13,10 +13,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from forking import Forked
 from projected import check_stores
 from toy_sweep import sweep, toy_plan
 from tracked import new_store
-from tracked_sweep import Coordinator, Nursery
+from tracked_sweep import Nursery
 
 from harness.store import Store
 from harness.track import Tracker
@@ -53,7 +54,7 @@ class Remote:
     def signal(self, number: signal.Signals) -> None:
         os.killpg(self.running.process.pid, number)
 
-    def start(self, store: Store, total: int, **wish: object) -> Coordinator:
+    def start(self, store: Store, total: int, **wish: object) -> Forked:
         self.revive()  # should another test have killed it
         self._read = len(self._said.read_text())
         name = store.root.name

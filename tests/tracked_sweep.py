@@ -11,40 +11,14 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+from forking import Forked, Forker, path_of_this_process, serve
 
 HERE = Path(__file__)
-
-
-class Coordinator:
-    """A sweep in a process of its own."""
-
-    def __init__(self, pid: int, nursery: Nursery) -> None:
-        self.pid = pid
-        self.returncode: int | None = None
-        self._nursery = nursery
-
-    def poll(self) -> int | None:
-        """Return the exit code, None while it runs; a signal's number comes negative."""
-        if self.returncode is None:
-            self.returncode = self._nursery.ask(poll=self.pid)
-        return self.returncode
-
-    def wait(self, limit_s: float) -> int:
-        deadline = time.monotonic() + limit_s
-        while (code := self.poll()) is None:
-            assert time.monotonic() < deadline, f"it did not end within {limit_s} s"
-            time.sleep(0.01)
-        return code
-
-    def send_signal(self, number: int) -> None:
-        if self.poll() is None:
-            os.kill(self.pid, number)
 
 
 class Nursery:
@@ -59,24 +33,17 @@ class Nursery:
         self._command = [*within, sys.executable, str(HERE)]
         self._said = said
         with said.open("ab") as file:
-            self._process = subprocess.Popen(
-                self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file,
-                text=True, bufsize=1, env=environment(),
-            )  # fmt: skip
+            self._forker = Forker(self._command, stderr=file, env=environment())
 
     def __enter__(self) -> Nursery:
         return self
 
     def __exit__(self, *_: object) -> None:
         """End it and all that it started."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(60)
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+        self._forker.close()
 
-    def start(self, out: Path, **wish: Any) -> Coordinator:
-        return Coordinator(self.ask(start=[str(out), wish]), self)
+    def start(self, out: Path, **wish: Any) -> Forked:
+        return self._forker.start(str(out), wish)
 
     def run(self, out: Path, limit_s: float = 120, **wish: Any) -> int:
         """Run one to its end; return the exit code."""
@@ -90,18 +57,11 @@ class Nursery:
                 stdout=subprocess.DEVNULL, env=environment(),
             )  # fmt: skip
 
-    def ask(self, **question: Any) -> Any:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(question) + "\n")
-        return json.loads(self._process.stdout.readline())
-
 
 def environment() -> dict[str, str]:
     """Return variables with which a process finds modules where this one does, and no store."""
-    path = os.pathsep.join(entry for entry in sys.path if entry)
     kept = {name: text for name, text in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
-    return kept | {"PYTHONPATH": path}
+    return kept | {"PYTHONPATH": path_of_this_process()}
 
 
 def run(out: Path, wish: dict[str, Any]) -> int:
@@ -134,35 +94,19 @@ def say(text: str) -> None:
     sys.stderr.flush()
 
 
-def nurse() -> None:
-    """Import what takes long, then answer questions until they end."""
+def load() -> None:
+    """Import what takes long."""
     import alembic.command  # noqa: F401
     import toy_sweep  # noqa: F401
 
     import harness.cmd_sweep
     import harness.track  # noqa: F401
 
-    children: dict[int, int | None] = {}
-    for line in sys.stdin:
-        question = json.loads(line)
-        if "start" in question:
-            answer: int | None = _fork(*question["start"])
-            children[answer or 0] = None
-        else:
-            answer = children[question["poll"]] = _code(question["poll"], children)
-        sys.stdout.write(f"{json.dumps(answer)}\n")
-        sys.stdout.flush()
-    for pid, code in children.items():
-        if code is None:
-            os.kill(pid, signal.SIGKILL)
 
-
-def _fork(out: str, wish: dict[str, Any]) -> int:
-    pid = os.fork()
-    if pid:
-        return pid
+def end_with(out: str, wish: dict[str, Any]) -> NoReturn:
+    """Run a tracked sweep in a fork, apart from the conversation of what it was forked from."""
     nothing = os.open(os.devnull, os.O_RDWR)
-    for stream in (0, 1):  # the nursery's own conversation
+    for stream in (0, 1):
         os.dup2(nothing, stream)
     code = 70
     try:
@@ -171,14 +115,9 @@ def _fork(out: str, wish: dict[str, Any]) -> int:
         os._exit(code)
 
 
-def _code(pid: int, children: dict[int, int | None]) -> int | None:
-    if children[pid] is not None:
-        return children[pid]
-    ended, status = os.waitpid(pid, os.WNOHANG)
-    return os.waitstatus_to_exitcode(status) if ended else None
-
-
 if __name__ == "__main__":
     if len(sys.argv) > 1:
         sys.exit(run(Path(sys.argv[1]), json.loads(sys.argv[2])))
-    nurse()
+    load()
+    if request := serve():
+        end_with(*request)
