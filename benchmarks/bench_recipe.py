@@ -19,6 +19,7 @@ import csv
 import os
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import keras
@@ -133,12 +134,10 @@ def _done(out: Path) -> set[tuple[str, int]]:
 
 
 def _append(out: Path, row: dict[str, object]) -> None:
-    new = not out.exists()
+    with suppress(FileExistsError), out.open("x", newline="") as file:  # one of those that share
+        csv.DictWriter(file, list(row)).writeheader()
     with out.open("a", newline="") as file:
-        writer = csv.DictWriter(file, list(row))
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
+        csv.DictWriter(file, list(row)).writerow(row)
 
 
 def _report(table: pd.DataFrame) -> None:

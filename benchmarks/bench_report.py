@@ -50,14 +50,23 @@ _ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI
 def main() -> int:
     """Measure what is asked for and return the exit code."""
     parser = argparse.ArgumentParser(description="Measure reports of many runs.")
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=["sweeps"])
+    parser.add_argument(
+        "parts", nargs="*", type=_part, help=f"{', '.join(PARTS)} (default: sweeps)"
+    )
     parser.add_argument("--runs", default="250,500,1000", help="how many runs, ascending")
     parser.add_argument("--times", type=int, default=3, help="reports of each; the fastest counts")
     parser.add_argument("--out", type=Path, help="folder that is kept and used again")
     arguments = parser.parse_args()
     counts = [int(count) for count in arguments.runs.split(",")]
-    met = [_measured(part, counts, arguments) for part in arguments.parts]
+    met = [_measured(part, counts, arguments) for part in arguments.parts or ["sweeps"]]
     return 0 if all(met) else 1
+
+
+def _part(text: str) -> str:
+    # `choices` would refuse to get none.
+    if text not in PARTS:
+        raise argparse.ArgumentTypeError(f"a part is one of {', '.join(PARTS)}, got {text!r}")
+    return text
 
 
 def _measured(part: str, counts: list[int], arguments: argparse.Namespace) -> bool:

@@ -24,7 +24,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -63,12 +63,21 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Measure the machinery of sweeps.")
     parser.add_argument("parts", nargs="*", type=_part, help=f"{', '.join(PARTS)} (default: all)")
     parser.add_argument("--trial-s", type=float, default=20.0, help="length of a trial (overhead)")
-    parser.add_argument("--trials", type=int, default=24, help="trials (overhead)")
+    parser.add_argument("--trials", type=_at_least(2), default=24, help="trials (overhead)")
     parser.add_argument("--rounds", type=int, default=4, help="pairs of sweeps (scaling)")
     parser.add_argument("--sweep", default="--dataset digits --trials 8 --trial-epochs 6",
                         help="options of `bench sweep` (scaling)")  # fmt: skip
-    parser.add_argument("--many", type=int, default=1000, help="trials (growth)")
+    parser.add_argument("--many", type=_at_least(20), default=1000, help="trials (growth)")
     return parser
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if (value := int(text)) < least:
+            raise argparse.ArgumentTypeError(f"it must be at least {least}, got {value}")
+        return value
+
+    return number
 
 
 def _part(text: str) -> str:

@@ -16,6 +16,7 @@ from harness.cmd_find import Finder
 from harness.cmd_floors import known_floors
 from harness.console import console, note, on_stderr, say
 from harness.errors import RegressionFound, StoreError
+from harness.options import places
 from harness.record import METRICS
 from harness.store import Store
 from reports.statistics import Estimate
@@ -98,7 +99,7 @@ def save(
         saved_at=datetime.now(UTC).isoformat(timespec="seconds"), replace=replace,
     )  # fmt: skip
     note(f"baseline {name} is in {folder}: {len(evidence)} run(s) of {what}")
-    note(f"next: `bench compare {name} RUN`")
+    note(f"next: `bench compare {name} RUN{places(out, tracking_uri, experiment)}`")
 
 
 def show(*, out: Path) -> None:

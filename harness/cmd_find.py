@@ -42,7 +42,8 @@ class Finder:
             StoreError: a baseline is damaged.
         """
         folders = (self._store.baselines / name, Path(name))
-        kept = [folder for folder in folders if (folder / BASELINE_FILE).is_file()]
+        several = "," in name  # too long for the name of a file, perhaps
+        kept = [f for f in folders if not several and (f / BASELINE_FILE).is_file()]
         runs = read_baseline(kept[0]).runs if kept else self._fetched(name, weights=False)
         found = [load(record, folder) for record, folder in runs]
         return tuple(sorted(found, key=lambda item: item.record.config.seed))
@@ -115,6 +116,11 @@ class Finder:
 
 def _with_weights(found: Sequence[Found], name: str) -> Found:
     """Return the run that is best in validation among those with weights."""
+    if not found:
+        raise UsageError(
+            f"A network must be trained to its end before it can be used, but {name} has no "
+            "record yet. `bench status` shows what still trains."
+        )
     usable = [each for each in found if (each[1] / WEIGHTS_FILE).is_file()]
     if not usable:
         record = found[0][0]

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from rich.table import Table
 from rich.text import Text
 
@@ -18,7 +20,7 @@ from harness.cmd_export import CARD
 from harness.cmd_find import Finder
 from harness.console import console, note, on_stderr, quiet_stderr, waiting
 from harness.drawn_boxes import drawn
-from harness.errors import StoreError
+from harness.errors import StoreError, UsageError
 from harness.letterbox import to_source
 from harness.own_pictures import Invert, OwnPicture, listed, read_picture
 from harness.record import RunRecord
@@ -26,6 +28,7 @@ from harness.store import Store, write_atomically
 
 JSON_VERSION = 1
 _BATCH = 64
+_MARK = ("Software", "bench predict")  # in each drawing, so that it may be written over
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,13 +110,14 @@ def predict(
     """
     files = listed(pictures)
     store = Store(out)
+    drawings = None if to is None else _drawings(files, to)
     with on_stderr():
         if (Path(name) / CARD).is_file():
             locator = _of_export(Path(name))
         else:
             locator = _of_run(*Finder(store, tracking_uri, experiment).trained(name))
         folder = to or store.root / "predicted" / locator.run_id
-        found = list(_look(locator, files, invert, folder))
+        found = list(_look(locator, files, invert, drawings or _drawings(files, folder)))
     if as_json:
         print(json.dumps(_document(locator, found), indent=1))  # noqa: T201 - for scripts
         return
@@ -162,10 +166,9 @@ def _of_export(folder: Path) -> Locator:
 
 
 def _look(
-    locator: Locator, files: Sequence[Path], invert: Invert, folder: Path
+    locator: Locator, files: Sequence[Path], invert: Invert, drawings: Sequence[Path]
 ) -> Iterator[Found]:
     """Yield what is found in each file and draw it; a batch of pictures is in memory at a time."""
-    drawings = _drawing_names(files)
     wish: Invert = "off" if invert == "auto" and not locator.black_only else invert
     for start in range(0, len(files), _BATCH):
         with waiting(f"picture {start + 1} of {len(files)} ..."):
@@ -176,8 +179,8 @@ def _look(
             canvases = np.stack([picture.canvas for picture in pictures])
             outputs = {name: np.asarray(v) for name, v in locator.serve(images=canvases).items()}
         for row, picture in enumerate(pictures):
-            drawing = folder / drawings[start + row]
-            yield _drawn(locator, picture, {n: v[row] for n, v in outputs.items()}, drawing)
+            mine = {name: values[row] for name, values in outputs.items()}
+            yield _drawn(locator, picture, mine, drawings[start + row])
 
 
 def _drawn(
@@ -198,18 +201,43 @@ def _drawn(
     x_min, y_min, x_max, y_max = found.box_px
     label = f"{found.class_name}  {100 * found.probability:.0f} %"
     content = io.BytesIO()
-    drawn(picture.shown, (x_min, y_min, x_max, y_max), label).save(content, format="PNG")
+    mark = PngInfo()
+    mark.add_text(*_MARK)
+    shown = drawn(picture.shown, (x_min, y_min, x_max, y_max), label)
+    shown.save(content, format="PNG", pnginfo=mark)
     write_atomically(drawing, content.getvalue())
     return found
 
 
-def _drawing_names(files: Sequence[Path]) -> list[str]:
-    """Return a name for the drawing of each file, all of them different."""
-    names: list[str] = []
+def _drawings(files: Sequence[Path], folder: Path) -> list[Path]:
+    """Return where each file is drawn, all different; only older drawings are written over.
+
+    Raises:
+        UsageError: something else has one of the names.
+    """
+    names: dict[str, None] = {}
     for path in files:
         tried = (f"{path.stem}{'' if k == 1 else f'-{k}'}.png" for k in itertools.count(1))
-        names.append(next(name for name in tried if name not in names))
-    return names
+        names[next(name for name in tried if name not in names)] = None
+    drawings = [folder / name for name in names]
+    looked_at = {path.resolve() for path in files}
+    for drawing in drawings:
+        if drawing.resolve() in looked_at or (drawing.exists() and not _is_ours(drawing)):
+            raise UsageError(
+                f"Drawings must not replace other files, but {drawing} is one. Name another "
+                "folder with --to."
+            )
+    return drawings
+
+
+def _is_ours(path: Path) -> bool:
+    """Tell whether a file is a picture that was drawn here."""
+    key, value = _MARK
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            return image.info.get(key) == value
+    except OSError:
+        return False
 
 
 def _document(locator: Locator, found: Sequence[Found]) -> dict[str, Any]:

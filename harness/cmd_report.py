@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import itertools
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -62,10 +64,10 @@ def report(
             from harness import fetch
             from harness.track import Tracker
             from reports.publish import Pages, publish
-            from reports.template import page_name
+            from reports.template import check_template
 
         if template is not None:
-            page_name(template)
+            check_template(template)
 
         with waiting("fetching records and predictions ..."):
             library = Library(fetch, uri, experiment, cache=store.root / "fetched")
@@ -82,7 +84,7 @@ def report(
         plans = library.plans(parents, records)
         alone = len(names) == 1 and not (runs or tags or query)
         title = names[0] if alone else experiment
-        folder = to or store.report_dir(title if names else REPORT_OF_ALL)
+        folder = to or store.report_dir(_folder_name(names, runs, tags, query))
         with waiting("drawing ..."):
             written = publish(
                 [(run.record, run.folder) for run in found],
@@ -107,6 +109,18 @@ def report(
         note(f"report: {path}")
     with Tracker(uri, store, experiment=experiment, notify=say) as tracker:
         tracker.log_report(folder, sweep=names[0] if len(names) == 1 else None, page=written.page)
+
+
+def _folder_name(
+    sweeps: Sequence[str], runs: Sequence[str], tags: Sequence[str], query: str | None
+) -> str:
+    """Return a name that no other choice of runs gets: a part must not replace the whole."""
+    chosen = [list(part) for part in (sweeps, runs, tags)] + ([query] if query else [])
+    if not any(chosen):
+        return REPORT_OF_ALL
+    if len(sweeps) == 1 and not any(chosen[1:]):
+        return sweeps[0]
+    return f"selection-{hashlib.sha256(json.dumps(chosen).encode()).hexdigest()[:8]}"
 
 
 def _certificates(store: Store) -> list[Certificate]:
@@ -175,6 +189,8 @@ def _results(plan: SweepPlan, records: Sequence[RunRecord]) -> _Results:
         value = record.value(plan.metric)
         if record.status == "finished" and value is not None:
             values = record.config.to_json()
+            if record.too_large:  # what was drawn, and not what a smaller memory left of it
+                values[record.config.batch_field] = record.too_large[0]
             results.append(({name: values[name] for name in plan.space.shared()}, value))
     return results
 

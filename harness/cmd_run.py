@@ -23,7 +23,7 @@ from harness.console import (
 )
 from harness.data import Data, load
 from harness.datasets import epochs_for
-from harness.errors import BenchError, InterruptedRun, UsageError
+from harness.errors import BenchError, InterruptedRun, TrackingError, UsageError
 from harness.options import places
 from harness.record import EpochPoint, RunRecord
 from harness.run_id import new_run_id
@@ -95,11 +95,15 @@ def run(
     if report and len(done) > 1:
         from harness.cmd_report import report as write_report  # seconds that few runs need
 
-        write_report(
-            sweeps=(), runs=[record.run_id for record in done], everything=False,
-            to=store.report_dir(f"{done[0].run_id}-and-{len(done) - 1}-more"), out=out,
-            tracking_uri=tracking_uri, experiment=experiment,
-        )  # fmt: skip
+        try:
+            write_report(
+                sweeps=(), runs=[record.run_id for record in done], everything=False,
+                to=store.report_dir(f"{done[0].run_id}-and-{len(done) - 1}-more"), out=out,
+                tracking_uri=tracking_uri, experiment=experiment,
+            )  # fmt: skip
+        except (TrackingError, UsageError) as error:  # what was sent later is not there yet
+            say(f"No report yet: {error} `bench sync{where}` and `bench report --all{where}` "
+                "make it later.")  # fmt: skip
     if len(done) < len(configs):
         raise BenchError(
             f"{len(configs) - len(done)} of {len(configs)} runs failed: see the reasons above."

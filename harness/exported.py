@@ -24,7 +24,7 @@ from harness.errors import ExportError, StoreError
 from harness.model import blueprint, build
 from harness.predictions import EXAMPLES_FILE, Examples
 from harness.record import DataIdentity, RunRecord
-from harness.store import cannot_write, file_digest, write_atomically
+from harness.store import cannot_write, file_digest, replace_folder, write_atomically
 from harness.tf_keras import keras, tf
 from harness.weights import WEIGHTS_FILE, load_weights
 
@@ -157,13 +157,12 @@ def export(record: RunRecord, folder: Path, to: Path) -> Checked:
     """
     model = deployable(record, folder)
     examples = Examples.load(folder / EXAMPLES_FILE)
+    to = to.absolute()
     fresh = to.with_name(f".{to.name}.{secrets.token_hex(4)}")
     try:
         fresh.mkdir(parents=True)
         checked = _written(model, examples, fresh, record)
-        if to.exists():
-            shutil.rmtree(to)
-        fresh.rename(to)
+        replace_folder(to, fresh)
     except OSError as error:
         raise cannot_write(to, error) from error
     finally:

@@ -19,12 +19,12 @@ from harness.errors import BenchError, TrackingError, UsageError
 from harness.mlflow_api import MlflowException, Run
 from harness.mlflow_client import Connection, asking, connect_existing
 from harness.record import Role, RunRecord
-from harness.store import RECORD_FILE, file_digest, read_record
+from harness.store import RECORD_FILE, cannot_write, file_digest, read_record
 from harness.tracking_uri import is_server, public_uri
 from harness.weights import WEIGHTS_FILE
 
 _PARENTS = {names.SWEEP_ROLE, names.GROUP_ROLE}
-_NO_RUNS = {*_PARENTS, names.REPORT_ROLE, names.CERTIFICATE_ROLE}
+_NO_RUNS = {*_PARENTS, names.REPORT_ROLE, names.CERTIFICATE_ROLE, names.TIMINGS_ROLE}
 _NOT_UNDERSTOOD = "INVALID_PARAMETER_VALUE"
 _PAGE = 1000
 _DOWNLOADS = 8  # at once; a record takes a server some 30 ms
@@ -212,7 +212,7 @@ def sweep_name(uri: str, parent: str, *, experiment: str) -> str:
 def _matching(
     connection: Connection, sweep: str | None, run_ids: Collection[str] | None, where: str | None
 ) -> Iterator[Run]:
-    """Yield the runs asked for, oldest first; sweeps, reports and certificates are none."""
+    """Yield the runs asked for, oldest first; sweeps, reports and measurements are none."""
     tags = {} if sweep is None else {names.PARENT: _parent(connection, sweep)}
     for run in _search(connection, tags, where):
         if names.RUN_ID not in run.data.tags:
@@ -363,7 +363,10 @@ class _Artifacts:
         """
         path = self.folder / name
         if self._here is None and not _is_whole(path, digest):
-            self.folder.mkdir(parents=True, exist_ok=True)
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise cannot_write(self.folder, error) from error
             with asking(self._connection.uri):
                 self._connection.client.download_artifacts(self._run_id, name, str(self.folder))
         if not _is_whole(path, digest):

@@ -148,6 +148,8 @@ def cache_key(decoded: DecodedPixels, sha256s: Sequence[str]) -> str:
 def _on_disk(decoded: DecodedPixels, sha256s: Sequence[str], folder: Path) -> Kept:
     key = cache_key(decoded, sha256s)
     shape = (len(decoded), *decoded.image_shape)
+    if not len(decoded):
+        return _in_memory(decoded)  # an empty file cannot be mapped
     faults = _complete(folder, key, shape)
     if faults is None:
         faults = _filled(decoded, folder, key, shape)

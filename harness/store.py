@@ -182,6 +182,25 @@ def is_full(error: BaseException) -> bool:
     return False
 
 
+def replace_folder(folder: Path, fresh: Path) -> None:
+    """Put a finished folder in the place of an older one, which comes back if that fails.
+
+    Raises:
+        OSError: it cannot be done.
+    """
+    if not folder.exists():
+        fresh.rename(folder)
+        return
+    older = fresh.with_name(f"{fresh.name}.older")
+    folder.rename(older)
+    try:
+        fresh.rename(folder)
+    except OSError:
+        older.rename(folder)
+        raise
+    shutil.rmtree(older)
+
+
 def cannot_write(path: Path, error: OSError) -> StoreError:
     """Return the error for a file that cannot be written; a full disk is told with the way out."""
     said = f"{path} cannot be written: {error.strerror or error}."

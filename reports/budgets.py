@@ -49,7 +49,7 @@ class Budget:
             if self.examples is None
             else f" x {self.epochs} epochs x {self.examples:,} examples"
         )
-        return f"{count(self.trials, 'trial')}{each}{', stopped' if self.unsettled else ''}"
+        return f"{count(self.trials, 'trial')}{each}{', not whole' if self.unsettled else ''}"
 
 
 def budget_of(final: RunRecord, trials: Sequence[RunRecord]) -> Budget:
@@ -61,7 +61,9 @@ def budget_of(final: RunRecord, trials: Sequence[RunRecord]) -> Budget:
     """
     ended = [record for record in trials if record.status != "interrupted"]
     spent = trial_size(trials)
-    settled = bool(ended) and len(ended) == len(trials)
+    numbers = {record.trial for record in trials}
+    whole = numbers == set(range(len(trials)))  # else some were not asked for, or are damaged
+    settled = bool(ended) and len(ended) == len(trials) and whole
     return Budget(
         trials=len(ended) if trials else None,
         epochs=spent[0] if spent else None,
@@ -98,7 +100,10 @@ def difference(mine: Budget, other: Budget) -> str:
     if ends[0] != ends[1]:
         parts.append(f"finals of {_size(*ends[0])}, the other of {_size(*ends[1])}")
     stopped = [budget.unsettled for budget in (mine, other) if budget.unsettled]
-    parts += [f"the search of {name} was stopped before its end" for name in stopped]
+    parts += [
+        f"the search of {name} was stopped before its end, or some of its trials are not here"
+        for name in stopped
+    ]
     return "; ".join(parts)
 
 

@@ -129,13 +129,14 @@ def compare(
     _mark_repeated([item for item in items if reasons[item.record.run_id] is None], reasons)
     ranked = [item for item in items if reasons[item.record.run_id] is None]
     by_id = {item.record.run_id: item for item in ranked}
+    budgets = _budgets(items)
     tables = []
     places = _places([item.record for item in items], goals or {})
     for same_data in _grouped(ranked, key=data_key):
         data = same_data[0].record.data
         groups = _grouped(same_data, key=contender_key)
         ordered = [sorted(group, key=lambda item: item.record.config.seed) for group in groups]
-        for budget, some in _by_budget(ordered, _budgets(items)):
+        for budget, some in _by_budget(ordered, budgets):
             rows = rank_contenders(
                 [group for group, _ in some], labels, [b for _, b in some], places
             )
@@ -207,15 +208,26 @@ def why_not_ranked(record: RunRecord) -> str | None:
     return None
 
 
-def _budgets(items: Sequence[Evidence]) -> dict[str, Budget]:
-    """Return run id -> budget of its search, of each final."""
+def _budgets(items: Sequence[Evidence]) -> dict[Hashable, list[Budget]]:
+    """Return the budgets of the searches that found a configuration, by `_searched_key`.
+
+    Finals that repeat another one count here, too: a second search found the same.
+    """
     records = [item.record for item in items]
     trials: dict[str | None, list[RunRecord]] = {}
     for record in records:
         if record.role == "trial":
             trials.setdefault(record.sweep, []).append(record)
-    finals = [record for record in records if record.role == "final"]
-    return {r.run_id: budget_of(r, trials.get(r.sweep, [])) for r in finals}
+    found: dict[Hashable, list[Budget]] = {}
+    for record in records:
+        if record.role == "final":
+            budget = budget_of(record, trials.get(record.sweep, []))
+            found.setdefault(_searched_key(record), []).append(budget)
+    return found
+
+
+def _searched_key(record: RunRecord) -> Hashable:
+    return data_key(record), contender_key(record)
 
 
 def _places(records: Sequence[RunRecord], goals: Mapping[str, Sequence[Goal]]) -> dict[str, int]:
@@ -240,13 +252,13 @@ _Group = list[Evidence]
 
 
 def _by_budget(
-    groups: Sequence[_Group], budgets: Mapping[str, Budget]
+    groups: Sequence[_Group], budgets: Mapping[Hashable, Sequence[Budget]]
 ) -> list[tuple[Budget | None, list[tuple[_Group, Budget | None]]]]:
     """Return, for each budget, its groups and those without a search, in the order of arrival.
 
     A configuration that several searches found counts with the largest of their budgets.
     """
-    found = [[budgets[i.record.run_id] for i in g if i.record.run_id in budgets] for g in groups]
+    found = [budgets.get(_searched_key(group[0].record), ()) for group in groups]
     known = [max(some, key=lambda budget: budget.granted or 0, default=None) for some in found]
     different: list[Budget | None] = list(dict.fromkeys(one for one in known if one is not None))
     return [

@@ -302,8 +302,12 @@ class Crew:
 
     def _interrupted(self, flight: _Flight, reason: str) -> None:
         found = self._store.read_record(flight.task.run_id)
-        if found and found.config == flight.task.config and found.status != "interrupted":
-            return  # it ended just before; the next command tells from this record
+        if found and found.config == flight.task.config:
+            if found.status != "interrupted":
+                return  # it ended just before; the next command tells from this record
+            if len(found.history) >= len(flight.points):
+                self._tracker.finish(found)  # the worker's own, which says more
+                return
         record = flight.record("interrupted", reason)
         self._store.write_record(record)
         self._tracker.finish(record)

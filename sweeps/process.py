@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from harness.errors import BenchError
 from harness.store import cannot_write
 from sweeps.growth import COUNTERS, Growth, oom_kills, resident_mib
 from sweeps.protocol import Job, Report, decode_report, encode
@@ -32,6 +33,7 @@ class LocalWorker:
 
     Raises:
         StoreError: the log cannot be written.
+        BenchError: no process can be had.
     """
 
     def __init__(
@@ -52,11 +54,18 @@ class LocalWorker:
         self._unread = b""
         self._ended = False
         try:
-            with self.log.open("ab") as log:
-                self._log_start = log.tell()
-                self._process = _spawn(execute, log.fileno(), environment)
+            log = self.log.open("ab")
         except OSError as error:
             raise cannot_write(self.log, error) from error
+        with log:
+            self._log_start = log.tell()
+            try:
+                self._process = _spawn(execute, log.fileno(), environment)
+            except OSError as error:  # the limit of processes, or of memory
+                raise BenchError(
+                    f"Worker {slot} cannot be started: {error.strerror or error}. Use fewer "
+                    "--workers, or end other programs."
+                ) from error
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._jobs, self._answers = self._process.stdin, self._process.stdout

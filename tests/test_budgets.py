@@ -84,7 +84,7 @@ def test_a_sweep_that_was_stopped_is_ranked_with_none(tmp_path: Path) -> None:
     comparison = compared(whole, stopped)
     assert len(comparison.tables) == 2
     report = told(whole, stopped)
-    assert "the search of bb was stopped before its end" in report
+    assert "the search of bb was stopped before its end, or" in report
 
 
 def test_finals_of_another_length_are_not_ranked_together(tmp_path: Path) -> None:
@@ -131,6 +131,30 @@ def test_without_its_trials_a_search_has_no_known_budget(tmp_path: Path) -> None
     assert "search are not among these runs, so the budget is not known" in report
     alone = compared(finals, untuned(tmp_path))
     assert len(alone.tables) == 1, "it is not compared with another search"
+
+
+def test_without_some_of_its_trials_a_search_is_ranked_with_none(tmp_path: Path) -> None:
+    """Its budget would look like that of a smaller search."""
+    part = [run for run in swept(tmp_path, "bb", 10) if run[0].trial not in (3, 9)]
+    report = told(swept(tmp_path, "a", 8), part)
+    assert "the search of bb was stopped before its end, or some of its trials are not" in report
+    last = [run for run in swept(tmp_path / "b", "bb", 10) if run[0].trial != 3]
+    assert len(compared(swept(tmp_path / "b", "a", 9), last).tables) == 2
+
+
+def test_what_two_searches_found_counts_with_the_larger_budget(tmp_path: Path) -> None:
+    """Their finals have the same seeds, so those of the second repeat those of the first."""
+    small, large = swept(tmp_path, "a", 8), swept(tmp_path, "bb", 12)
+    best = next(record.config for record, _ in small if record.role == "final")
+    again = [
+        (dataclasses.replace(r, config=dataclasses.replace(best, seed=r.config.seed)), at)
+        if r.role == "final" else (r, at)
+        for r, at in large
+    ]  # fmt: skip
+    comparison = compared(small, again)
+    (row,) = [row for board in comparison.tables for row in board.contenders]
+    assert row.budget is not None
+    assert row.budget.trials == 12
 
 
 def test_the_place_in_the_search_is_told(tmp_path: Path) -> None:

@@ -107,6 +107,12 @@ def test_a_sweep_stands_for_the_seeds_of_its_best(bench: Bench, store: Store) ->
     assert sorted(json.loads(out)["first"]["runs"]) == sorted(finals)
 
 
+def test_many_seeds_of_a_side_are_no_name_of_a_file(bench: Bench) -> None:
+    many = ",".join(f"a-run-with-a-long-name-{seed:03d}" for seed in range(20))
+    code, _, err = bench("compare", many, POOR)
+    assert (code, "there is no 'a-run-with-a-long-name-000'" in err) == (2, True)
+
+
 def test_what_cannot_be_compared_is_refused(bench: Bench) -> None:
     code, _, err = bench("compare", "patch-s-0", "dry")
     assert code == 2

@@ -18,6 +18,7 @@ from harness.exported import CARD_FILE, SAVED_MODEL
 from harness.predictions import Predictions
 from harness.run import execute
 from harness.store import Store
+from harness.track import Tracker
 
 Bench = Callable[[str], tuple[int, str, str]]
 
@@ -116,6 +117,28 @@ def test_names_of_drawings_never_collide(
     code, _, _ = bench(f"predict r {pictures}/0.png {again}/0.png --out {ran.root} --to {to}")
     assert code == 0
     assert sorted(path.name for path in to.iterdir()) == ["0-2.png", "0.png"]
+
+
+def test_drawings_replace_older_drawings_only(bench: Bench, ran: Store, pictures: Path) -> None:
+    """Not the pictures themselves, nor what else is in the folder."""
+    before = {path: path.read_bytes() for path in pictures.iterdir()}
+    code, _, said = bench(f"predict r {pictures} --out {ran.root} --to {pictures}")
+    assert (code, "Drawings must not replace other files, but" in said) == (2, True)
+    Image.open(pictures / "0.png").save(pictures.parent / "0.jpg")
+    code, _, said = bench(f"predict r {pictures.parent}/0.jpg --out {ran.root} --to {pictures}")
+    assert (code, f"{pictures / '0.png'} is one" in said) == (2, True)
+    assert {path: path.read_bytes() for path in pictures.iterdir()} == before
+    to = pictures / "drawn"
+    for _ in range(2):
+        assert bench(f"predict r {pictures} --out {ran.root} --to {to}")[0] == 0
+    assert len(list(to.iterdir())) == 3
+
+
+def test_a_run_that_still_trains_is_told(bench: Bench, ran: Store, tmp_path: Path) -> None:
+    with Tracker(None, Store(tmp_path), notify=print) as tracker:
+        tracker.begin("young", "run", None, None, CONFIG)
+    code, _, said = bench(f"export young --out {tmp_path} --to {tmp_path}/to")
+    assert (code, "young has no record yet" in said) == (2, True)
 
 
 def test_bad_requests_are_told_before_anything_slow(

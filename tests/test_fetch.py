@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from certified import certificate
+from timed import timings
 from tracked import CONFIG, MANIFEST, final, new_store, record, trial
 
 from harness import mlflow_names as names
@@ -19,6 +21,7 @@ from harness.fetch import Fetched, fetch, filter_of, latest_sweep, sweep_name, s
 from harness.mlflow_client import open_client
 from harness.predictions import write_npz
 from harness.store import Store, file_digest
+from harness.timings import TIMINGS_FILE
 from harness.track import Tracker
 
 # MLflow 3.17 with SQLAlchemy 2.1.
@@ -165,6 +168,24 @@ def test_arrays_that_nobody_wants_are_not_looked_at(store: Store, tmp_path: Path
     (whole.folder / ARRAYS).unlink()
     fetched = bring(store, tmp_path / "into", run_ids=["demo-t000-s1"], arrays_of=("trial",))
     assert len(fetched.runs) == 1
+
+
+def test_measurements_are_no_runs(store: Store, tmp_path: Path) -> None:
+    """Each has a name, where runs have their id; neither comes nor is missed."""
+
+    def known() -> set[str]:
+        found = bring(store, tmp_path / "into")
+        return {run.record.run_id for run in found.runs} | {left.run_id for left in found.left_out}
+
+    before = known()
+    store.certificates.mkdir(parents=True, exist_ok=True)
+    store.timings.mkdir(parents=True, exist_ok=True)
+    (store.certificates / "c.json").write_text(certificate(name="c").dumps())
+    (store.timings / "t").mkdir()
+    (store.timings / "t" / TIMINGS_FILE).write_text(timings(name="t").dumps())
+    with Tracker(address(store), store) as tracker:
+        assert tracker.sync().sent == 2
+    assert known() == before
 
 
 def test_hundreds_of_runs_are_listed_at_once(store: Store, tmp_path: Path) -> None:

@@ -272,11 +272,14 @@ def test_declared_classes_without_a_photo_are_no_classes_and_named(tmp_path):
     )
 
 
-def test_without_an_object_there_is_no_data(tmp_path):
+@pytest.mark.parametrize("cache", ["memory", "disk", "none"])
+def test_without_an_object_there_is_no_data(tmp_path, cache):
     DRAWN[0].image.save(tmp_path / "a.png")
     (tmp_path / "boxes.csv").write_text("path,label,x_min,y_min,x_max,y_max\na.png,,,,,\n")
     with pytest.raises(DataError, match=r"must have objects to train on, but csv:.* has none"):
-        load_images(f"csv:{tmp_path / 'boxes.csv'}", canvas_px=16)
+        load_images(
+            f"csv:{tmp_path / 'boxes.csv'}", canvas_px=16, cache=cache, cache_dir=tmp_path / "c"
+        )
 
 
 @pytest.mark.parametrize("n", [1, 2])

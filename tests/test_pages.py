@@ -15,7 +15,7 @@ from harness.config import RunConfig
 from harness.errors import StoreError, UsageError
 from reports.html import to_body, to_html
 from reports.publish import Pages, PublishedReport, publish
-from reports.template import fill, page_name
+from reports.template import check_template, fill, page_name
 from reports.verify import verify
 
 PNG = b"\x89PNG not a real one"
@@ -124,6 +124,17 @@ def test_names_of_templates(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"would make report\.md, which the report has already"):
         written(tmp_path, Pages(template=template(tmp_path, "x", "report.md.j2")))
     assert not (tmp_path / "report").exists()
+
+
+def test_templates_are_checked_before_the_work(tmp_path: Path) -> None:
+    check_template(template(tmp_path, "{{ report.anything }}"))
+    for name in ("evidence.j2", ".bench-report.json.j2", "report.json.j2"):
+        with pytest.raises(UsageError, match="which the report has already"):
+            check_template(template(tmp_path, "x", name))
+    with pytest.raises(UsageError, match="is no Jinja template, line 1"):
+        check_template(template(tmp_path, "{% for %}"))
+    with pytest.raises(UsageError, match="cannot be read"):
+        check_template(tmp_path / "none.md.j2")
 
 
 def browser(folder: Path, script: str) -> str:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -170,6 +171,18 @@ def test_a_document_beyond_reading_is_a_finding(report: Path, content: bytes) ->
 def test_damaged_evidence_is_a_finding(report: Path) -> None:
     name = f"{EVIDENCE}/c-cnn-0/predictions-test.npz"
     signed(report, name, b"not a zip")
+    assert any("evidence of run c-cnn-0 cannot be read" in line for line in verify(report).broken)
+
+
+def test_a_broken_stream_inside_a_sound_archive_is_a_finding(report: Path) -> None:
+    name = f"{EVIDENCE}/c-cnn-0/predictions-test.npz"
+    content = bytearray((report / name).read_bytes())
+    with zipfile.ZipFile(report / name) as archive:
+        entry = max(archive.infolist(), key=lambda each: each.compress_size)
+        assert entry.compress_type == zipfile.ZIP_DEFLATED
+    start = entry.header_offset + 30 + len(entry.filename)
+    content[start : start + entry.compress_size] = b"\xff" * entry.compress_size
+    (report / name).write_bytes(content)
     assert any("evidence of run c-cnn-0 cannot be read" in line for line in verify(report).broken)
 
 
