@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import http.client
 import logging
 import socket
 import sqlite3
@@ -138,8 +139,8 @@ def asking(uri: str) -> Iterator[None]:
     # MLflow lets errors of every driver and cloud library through: there is no common base.
     except Exception as error:
         raise TrackingError(
-            f"The tracking store {public_uri(uri)} must answer, but it said: {_first_line(error)}."
-            f"{_advice(error)}"
+            f"The tracking store {public_uri(uri)} must answer, but it said: "
+            f"{_first_line(error, uri)}.{_advice(error)}"
         ) from error
 
 
@@ -164,16 +165,18 @@ def _active(found: Experiment, uri: str) -> str:
 
 def _probe_server(uri: str) -> None:
     """Wait `_PROBE_S` at most for any HTTP answer; "unauthorised" is an answer too."""
-    request = urllib.request.Request(f"{uri}/health")
+    # Without the password: urllib would take it for a part of the host's name.
+    request = urllib.request.Request(f"{public_uri(uri)}/health")
     try:
         with urllib.request.urlopen(request, timeout=_PROBE_S):
             return
     except urllib.error.HTTPError as answer:
         answer.close()
-    except (OSError, ValueError) as error:  # URLError is an OSError
+    # URLError is an OSError; what answers in another language than HTTP is an HTTPException.
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise TrackingError(
             f"The tracking server {public_uri(uri)} must answer within {_PROBE_S:g} s, but: "
-            f"{_first_line(error)}. Start it, or name another store with --tracking-uri."
+            f"{_first_line(error, uri)}. Start it, or name another store with --tracking-uri."
         ) from error
 
 
@@ -203,9 +206,10 @@ def _lock_file(uri: str, root: Path) -> Path:
     return file.with_name(f".{file.name}.lock") if file is not None else root / ".tracking.lock"
 
 
-def _first_line(error: BaseException) -> str:
+def _first_line(error: BaseException, uri: str) -> str:
     text = str(getattr(error, "reason", "") or error).strip() or type(error).__name__
-    return text.splitlines()[0].strip().rstrip(".")[:300]
+    line = text.splitlines()[0].strip().rstrip(".")
+    return line.replace(uri, public_uri(uri))[:300]  # MLflow's errors name it with the password
 
 
 def _advice(error: BaseException) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -72,15 +73,15 @@ def _checked(given: str) -> str:
     kind = scheme.partition("+")[0].lower()
     if kind == "file" or not separator:
         raise TrackingError(
-            f"The tracking store must be a database or a server, but {given!r} names a folder of "
-            f"files, which MLflow no longer supports. {_WAY_OUT}"
+            f"The tracking store must be a database or a server, but {_shown(given)!r} names a "
+            f"folder of files, which MLflow no longer supports. {_WAY_OUT}"
         )
     if kind == "databricks":
         return given
     if kind not in _DATABASES | _SERVERS:
         raise TrackingError(
             f"The tracking URI must start with sqlite, postgresql, mysql, mssql, http or https, "
-            f"but got {given!r}. {_WAY_OUT}"
+            f"but got {_shown(given)!r}. {_WAY_OUT}"
         )
     if kind == "sqlite":
         return _absolute_sqlite(given, rest)
@@ -91,7 +92,7 @@ def _absolute_sqlite(given: str, rest: str) -> str:
     path = rest.removeprefix("///")
     if not rest.startswith("///") or not path or path.startswith(":memory:"):
         raise TrackingError(
-            f"A SQLite tracking store must be a file, but got {given!r}. "
+            f"A SQLite tracking store must be a file, but got {_shown(given)!r}. "
             "Write three slashes and a path: sqlite:///ABSOLUTE/PATH.db."
         )
     return f"sqlite:///{Path(path).expanduser().absolute()}"
@@ -105,6 +106,12 @@ def _with_host(given: str) -> str:
         named = False
     if not named:
         raise TrackingError(
-            f"The tracking URI must name a host and a valid port, but got {given!r}. {_WAY_OUT}"
+            f"The tracking URI must name a host and a valid port, but got {_shown(given)!r}. "
+            f"{_WAY_OUT}"
         )
     return given.rstrip("/")
+
+
+def _shown(given: str) -> str:
+    """Return what was given, malformed as it may be, without what may be a password."""
+    return re.sub(r"(?s)^(\w[\w+.-]*://)?.*@", r"\1***@", given).partition("?")[0]

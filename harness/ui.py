@@ -7,6 +7,7 @@ runners, the gateway to language models, telemetry. It has no log-in, so it list
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
@@ -164,15 +165,19 @@ class Server:
 
 
 def page_address(address: str, experiment: str) -> str:
-    """Return the address of an experiment's table of runs; the start page if there is none."""
+    """Return the address of an experiment's table of runs; the start page if it does not tell.
+
+    A server that wants a password is not given one here: the browser asks for it.
+    """
+    page = public_uri(address)
     query = urllib.parse.urlencode({"experiment_name": experiment})
-    url = f"{address}/api/2.0/mlflow/experiments/get-by-name?{query}"
+    url = f"{page}/api/2.0/mlflow/experiments/get-by-name?{query}"
     try:
         with urllib.request.urlopen(url, timeout=_GRACE_S) as answer:
             found: dict[str, Any] = json.load(answer)
-        return f"{public_uri(address)}{page_path(found['experiment'])}"
-    except (OSError, ValueError, KeyError):
-        return public_uri(address)
+        return f"{page}{page_path(found['experiment'])}"
+    except (OSError, ValueError, KeyError, http.client.HTTPException):
+        return page
 
 
 def free_port(first: int, host: str) -> int:

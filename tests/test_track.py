@@ -19,13 +19,13 @@ import pytest
 import warm_process
 from certified import certificate, contender, quantity
 from timed import timings
-from tracked import CONFIG, MANIFEST, final, new_store, point, record, trial
+from tracked import CONFIG, MANIFEST, answering, final, new_store, point, record, trial
 
 from harness import mlflow_names as names
 from harness.errors import TrackingError
 from harness.liveness import Owner, is_alive
 from harness.mlflow_api import Run
-from harness.mlflow_client import open_client
+from harness.mlflow_client import asking, check_answers, open_client
 from harness.record import Measure, RunRecord
 from harness.sent_notes import SENT_FILE
 from harness.store import Store
@@ -683,9 +683,45 @@ def test_a_malformed_uri_is_refused_at_once(tmp_path: Path, uri: str, words: str
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "http://user:secret@host:nonsense", "http://user:sec/ret@host", "https://user:secret@",
+        "foo://user:secret@host", "user:secret@host", "sqlite://user:secret@host/x.db",
+        "postgresql://host:x/db?password=secret", "http://user:secret@[host",
+    ],
+)  # fmt: skip
+def test_a_password_in_a_malformed_uri_is_not_printed(tmp_path: Path, uri: str) -> None:
+    with pytest.raises(TrackingError, match="must") as caught:
+        Tracker(uri, Store(tmp_path))
+    assert not any(part in str(caught.value) for part in ("sec", "ret@"))
+
+
+@pytest.mark.parametrize("status", [200, 401])
+def test_a_server_with_a_password_is_found_by_its_host(status: int) -> None:
+    with answering(f"HTTP/1.0 {status} Words\r\n\r\n") as host:
+        check_answers(f"http://user:secret@{host}")
+
+
+def test_an_answer_that_is_no_http_is_refused_in_words() -> None:
+    with (
+        answering("SSH-2.0-OpenSSH_9.2\r\n") as host,
+        pytest.raises(TrackingError, match=r"must answer within 5 s, but: SSH-2\.0"),
+    ):
+        check_answers(f"http://{host}")
+
+
+def test_a_password_in_mlflows_own_words_is_not_printed() -> None:
+    uri = "http://user:secret@127.0.0.1:9"
+    words = r"said: API request to http://127\.0\.0\.1:9/api/2\.0 failed\.$"
+    with pytest.raises(TrackingError, match=words), asking(uri):
+        raise OSError(f"API request to {uri}/api/2.0 failed.")
+
+
 def test_a_server_that_is_not_there_is_refused_within_seconds(tmp_path: Path) -> None:
     start = time.perf_counter()
-    with pytest.raises(TrackingError, match=r"http://127\.0\.0\.1:9 must answer") as caught:
+    words = r"http://127\.0\.0\.1:9 must answer.*Connection refused"
+    with pytest.raises(TrackingError, match=words) as caught:
         Tracker("http://user:secret@127.0.0.1:9", Store(tmp_path)).check()
     assert time.perf_counter() - start < 6
     assert "secret" not in str(caught.value)

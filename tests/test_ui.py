@@ -14,16 +14,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tracked import CONFIG, MANIFEST, new_store, point, trial
+from tracked import CONFIG, MANIFEST, answering, new_store, point, trial
 
 from harness.errors import TrackingError, UsageError
 from harness.fetch import fetch
 from harness.mlflow_api import Run
 from harness.mlflow_client import open_client
+from harness.mlflow_view import page_path
 from harness.predictions import write_npz
 from harness.store import Store
 from harness.track import Tracker
-from harness.ui import Server, free_port, serve, server
+from harness.ui import Server, free_port, page_address, serve, server
 
 # MLflow 3.17 with SQLAlchemy 2.1.
 pytestmark = pytest.mark.filterwarnings(
@@ -95,6 +96,14 @@ def test_a_remote_server_is_only_pointed_at() -> None:
     told: list[str] = []
     serve("http://user:secret@127.0.0.1:9", ready=told.append)
     assert told == ["http://127.0.0.1:9"]
+
+
+def test_the_page_of_a_server_with_a_password_names_none() -> None:
+    found = '{"experiment": {"experiment_id": "7", "tags": []}}'
+    with answering(f"HTTP/1.0 200 OK\r\n\r\n{found}") as host:
+        page = page_address(f"http://user:secret@{host}", "bench")
+    assert page == f"http://{host}{page_path({'experiment_id': '7', 'tags': []})}"
+    assert page_address("http://user:secret@127.0.0.1", "bench") == "http://127.0.0.1"
 
 
 @pytest.mark.slow

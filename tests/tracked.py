@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +84,30 @@ def new_store(root: Path, factory: pytest.TempPathFactory) -> Store:
     root.mkdir(parents=True)
     shutil.copy(_empty_database(factory), root / "mlflow.db")
     return Store(root)
+
+
+@contextmanager
+def answering(reply: str) -> Iterator[str]:
+    """Answer whoever connects with the same bytes; yield host and port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:  # shut down
+                    return
+                with connection:
+                    connection.recv(65_536)
+                    connection.sendall(reply.encode())
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
 def _empty_database(factory: pytest.TempPathFactory) -> Path:
