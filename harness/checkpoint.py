@@ -8,6 +8,7 @@ would not go on; an interrupted or killed run keeps them.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import io
 import json
@@ -45,6 +46,10 @@ _PACKAGES = ("locbench", "tensorflow", "keras", "numpy")  # those that decide a 
 
 Arrays = Sequence[NDArray[Any]]
 Say = Callable[[str], None]
+
+
+class _Damaged(StoreError):
+    """The bytes of a checkpoint are not what was written, and never will be again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -89,7 +94,7 @@ class Checkpoint:
         """Read what `save` wrote; a checksum of each part finds damaged bytes.
 
         Raises:
-            StoreError: the file is missing, torn, damaged or something else.
+            StoreError: the file is torn, damaged or something else, or cannot be read now.
         """
         try:
             with zipfile.ZipFile(path) as archive:
@@ -98,7 +103,9 @@ class Checkpoint:
                 state, best = (_arrays(archive, k, head[k]) for k in ("state", "best"))
         # Damaged bytes raise whatever zipfile and NumPy's header parser come across.
         except Exception as error:
-            raise StoreError(f"{path} must be a checkpoint, but is damaged: {error}.") from error
+            if _may_pass(error):
+                raise _unreadable(path, error) from error
+            raise _Damaged(f"{path} must be a checkpoint, but is damaged: {error}.") from error
         return cls(record=record, state=state, best=best)
 
 
@@ -165,6 +172,9 @@ class Shelf:
         """Return the newest sound checkpoint, None if there is none; remove damaged ones, aloud.
 
         The time to the next checkpoint counts from here.
+
+        Raises:
+            StoreError: one cannot be read now; none is removed then.
         """
         self._due_s = perf_counter() + EVERY_S
         if not (self.paths() and self.claim()):
@@ -174,7 +184,7 @@ class Shelf:
         for path in reversed(self.paths()):
             try:
                 return Checkpoint.load(path)
-            except StoreError as error:
+            except _Damaged as error:
                 self._say(f"{error} It is removed, and the one before is used.")
                 path.unlink(missing_ok=True)
         return None
@@ -297,14 +307,35 @@ def _has_ended(store: Store, run_id: str) -> bool:
 
 
 def _newest_record(shelf: Shelf) -> RunRecord | None:
-    """Return the record in the newest file that has a sound one; arrays are not read."""
+    """Return the record in the newest file that has a sound one; arrays are not read.
+
+    Raises:
+        StoreError: a file cannot be read now.
+    """
     for path in reversed(shelf.paths()):
         try:
             with zipfile.ZipFile(path) as archive:
                 return RunRecord.from_json(json.loads(archive.read(_HEAD))["record"])
-        except Exception:  # noqa: BLE001 - damaged; `newest` says so, if it is to be used
-            continue
+        except Exception as error:
+            if _may_pass(error):
+                raise _unreadable(path, error) from error
+            continue  # damaged; `newest` says so, if it is to be used
     return None
+
+
+def _may_pass(error: Exception) -> bool:
+    """Tell whether reading failed for another reason than the bytes of the file."""
+    # A damaged offset lets zipfile seek to before the start of the file, which is EINVAL.
+    of_system = isinstance(error, OSError) and error.errno != errno.EINVAL
+    return of_system or isinstance(error, MemoryError)
+
+
+def _unreadable(path: Path, error: Exception) -> StoreError:
+    reason = getattr(error, "strerror", None) or str(error) or "out of memory"
+    return StoreError(
+        f"The checkpoint {path} cannot be read now: {reason}. It is kept: give the same command "
+        "again when it can be read, or remove it to begin anew."
+    )
 
 
 def _bytes(array: NDArray[Any]) -> bytes:

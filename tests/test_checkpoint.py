@@ -157,6 +157,53 @@ def test_with_all_damaged_there_is_none(shelf: Shelf, said: list[str]) -> None:
     assert shelf.paths() == []
 
 
+def unreadable(shelf: Shelf) -> Path:
+    """Make the newest file one that cannot be opened, by root neither: a link to itself."""
+    path = shelf.paths()[-1]
+    path.unlink()
+    path.symlink_to(path)
+    return path
+
+
+def test_one_that_cannot_be_read_now_is_kept(shelf: Shelf, said: list[str]) -> None:
+    for epoch in (4, 6):
+        shelf.keep(checkpoint(epoch))
+    path = unreadable(shelf)
+    words = r"epoch-000006\.npz cannot be read now: Too many levels of symbolic links\. It is kept"
+    with pytest.raises(StoreError, match=words):
+        shelf.newest()
+    assert path.is_symlink()
+    assert [path.name for path in shelf.paths()] == ["epoch-000004.npz", "epoch-000006.npz"]
+    assert said == []
+
+
+SHORT = """
+import resource
+import sys
+from pathlib import Path
+from harness.checkpoint import Shelf
+from harness.errors import StoreError
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 2**25, used + 2**25))
+try:
+    Shelf(Path(sys.argv[1])).newest()
+except StoreError as error:
+    print(error)
+"""
+
+
+def test_short_memory_removes_none(shelf: Shelf) -> None:
+    shelf.keep(dataclasses.replace(checkpoint(1), best=(np.zeros(2**26, np.uint8),)))
+    shelf.release()
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    done = subprocess.run(
+        [sys.executable, "-c", SHORT, str(shelf.folder)], text=True, capture_output=True,
+        env=os.environ | {"PYTHONPATH": path}, check=False,
+    )  # fmt: skip
+    assert "cannot be read now: " in done.stdout, done.stderr
+    assert last_epoch(shelf.folder) == 1
+
+
 def test_what_a_killed_writer_left_half_is_removed(shelf: Shelf) -> None:
     shelf.keep(checkpoint(1))
     half = shelf.folder / ".epoch-000002.npz.0123456789abcdef"
@@ -311,6 +358,15 @@ def test_runs_that_are_no_concern_of_the_command_are_left_alone(
     found = find(store, said, config=other)
     assert found is not None
     found.release()
+
+
+def test_a_run_that_cannot_be_read_now_is_left_aloud(tmp_path: Path, said: list[str]) -> None:
+    store = Store(tmp_path)
+    path = unreadable(kept(store, checkpoint(2)))
+    assert find(store, said) is None
+    assert [line.partition(": Too many")[0] for line in said] == [
+        f"Run r is left as it is: The checkpoint {path} cannot be read now"
+    ]
 
 
 @pytest.mark.parametrize(
