@@ -23,6 +23,7 @@ from harness.sent_notes import unsent
 from harness.store import Store
 from harness.sweep_display import trial_table
 from harness.tracking_uri import destination, public_uri, resolve_uri
+from sweeps.plan import SweepPlan, read_plan
 from sweeps.progress import UnderWay
 from sweeps.standing import Standing, group_members, running, standing, sweep_names
 
@@ -57,9 +58,22 @@ class Look:
         # Those that only stopped are sent when they go on.
         return [each for each in ours if not _only_stopped(self.store, each)]
 
-    def command(self, stands: Standing) -> str:
-        """Return the command line that goes on with a sweep, as far as its plan tells it."""
-        return sweep_command(stands.plan, max(1, stands.total)) + self.where
+    def command(self, stands: Standing) -> str | None:
+        """Return the command line that goes on with a sweep, or with its group.
+
+        None if another member of the group is damaged: nothing goes on then.
+        """
+        try:
+            members = self._members(stands.plan.group)
+        except BenchError:
+            return None
+        trials = max(1, stands.total)
+        return sweep_command(stands.plan, trials, members=members, top=stands.top) + self.where
+
+    def _members(self, group: str | None) -> list[SweepPlan]:
+        names = group_members(self.store, group) if group else []
+        plans = (read_plan(self.store.sweep_dir(name)) for name in names)
+        return [plan for plan in plans if plan is not None]
 
 
 def status(
@@ -162,8 +176,9 @@ def _show_one(stands: Standing, look: Look) -> None:
         console.print(Text(f"  {title:<11} {text}"), soft_wrap=True)
     if stands.best is not None:
         console.print(trial_table(stands.plan, stands.rows))
-    if stands.holder is None and not stands.is_complete:
-        note(f"the same command goes on: {look.command(stands)}")
+    command = look.command(stands)
+    if command and stands.holder is None and not stands.is_complete:
+        note(f"the same command goes on: {command}")
 
 
 def _lines(stands: Standing, look: Look) -> Iterator[tuple[str, str]]:

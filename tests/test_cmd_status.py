@@ -8,7 +8,7 @@ from datetime import datetime
 
 import pytest
 from running_toy import running_toy
-from toy_sweep import sweep, toy_plan
+from toy_sweep import sweep, sweep_all, toy_members, toy_plan
 
 from harness import cli
 from harness.config import RunConfig
@@ -20,6 +20,7 @@ from harness.sent_notes import SENT_FILE
 from harness.store import RECORD_FILE, Store, file_digest
 from harness.tracking_uri import destination, resolve_uri
 from sweeps.group import SweepGroup, settle_group
+from sweeps.plan import PLAN_FILE
 from sweeps.study import JOURNAL_FILE
 
 pytestmark = pytest.mark.slow
@@ -67,6 +68,22 @@ def test_the_command_that_goes_on_is_the_one_that_began(store, bench):
         )
     )
     assert code == 0
+
+
+def test_a_member_goes_on_with_its_group_and_as_many_of_the_best(store, bench):
+    backbones = ("notebook-cnn", "residual-s")
+    sweep_all(store, toy_members(*backbones), total=2, top=2, deadline_s=0.0)
+    goes_on = (
+        "bench sweep --trials 2 --name toys --backbone notebook-cnn --backbone residual-s "
+        "--epochs 6 --dataset auto --threads 0 --top 2"
+    )
+    assert bench("status toys.residual-s")[1].endswith(f"the same command goes on: {goes_on}\n")
+    entries = json.loads(bench("status toys --json")[1])["sweeps"]
+    assert [entry["command"] for entry in entries] == [goes_on, goes_on]
+    (store.sweep_dir("toys.notebook-cnn") / PLAN_FILE).write_text("{")
+    assert "goes on" not in bench("status toys.residual-s")[1]
+    (entry,) = json.loads(bench("status toys --json")[1])["sweeps"]
+    assert entry["command"] is None
 
 
 def test_failures_are_told_with_their_reasons(store, bench):
