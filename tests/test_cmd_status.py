@@ -146,10 +146,18 @@ def test_json_keeps_its_form(store, bench):
             "total": 2, "ended": 2, "finished": 2, "pruned": 0, "failed": 0, "running": 0,
             "waiting": 0,
         },
-        "finals": {"total": 3, "finished": 3}, "workers": 2, "objective": "score",
-        "under_way": [], "left_s": None, "failed": [],
+        "finals": {"total": 3, "finished": 3}, "reruns": {"total": 0, "finished": 0},
+        "workers": 2, "objective": "score", "under_way": [], "left_s": None, "failed": [],
     }  # fmt: skip
     assert bench("status toy --json") == bench("status --json")
+
+
+def test_json_counts_the_finals_of_each_of_the_best_and_the_reruns(store, bench):
+    sweep(store, toy_plan(finals=2, trial_overrides={"epochs": 2}), total=3, top=2)
+    (entry,) = json.loads(bench("status --json")[1])["sweeps"]
+    assert entry["complete"]
+    assert entry["finals"] == {"total": 4, "finished": 4}  # 2 of each of 2
+    assert entry["reruns"] == {"total": 2, "finished": 2}
 
 
 def test_json_of_nothing_is_json_too(store, bench):
