@@ -50,7 +50,7 @@ class Schedule:
     steps: int
 
     def rate(self, step: int) -> float:
-        """Return the rate of a step, counted from 0 over the whole run."""
+        """Return the rate of a step, counted from 0 over the run; after it, where it ended."""
         if step < self.warmup_steps:
             return self.start + (self.scaled - self.start) * step / self.warmup_steps
         match self.decay:
@@ -66,7 +66,12 @@ class Schedule:
         return tuple(self.rate(step) for step in range(first, first + count))
 
     def _progress(self, step: int) -> float:
-        """Return which share of the steps after the warm-up lies behind a step, in [0, 1)."""
+        """Return which share of the steps after the warm-up lies behind a step, in [0, 1].
+
+        It stays 1 for whoever trains on after the run, as timing does.
+        """
+        if step >= self.steps:
+            return 1.0
         return (step - self.warmup_steps) / (self.steps - self.warmup_steps)
 
 

@@ -76,6 +76,15 @@ def test_a_warmup_as_long_as_the_run_leaves_no_decay() -> None:
     assert plan.rate(11) == pytest.approx(0.01 + 0.03 * 11 / 12)
 
 
+@pytest.mark.parametrize(("decay", "after"), [("none", 0.04), ("linear", 0), ("cosine", 0)])
+@pytest.mark.parametrize("warmup", [0, 1, 3])
+def test_after_its_last_step_the_rate_stays_where_it_ended(
+    decay: str, after: float, warmup: float
+) -> None:
+    plan = planned(learning_rate_scaling="linear", learning_rate_decay=decay, warmup_epochs=warmup)
+    assert plan.rates(12, 12) == pytest.approx((after,) * 12)
+
+
 @given(
     st.integers(0, 6), st.integers(0, 6), st.floats(0, 3), st.integers(1, 1000),
     st.sampled_from(get_args(Decay)),
