@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from harness.config import RunConfig
-from harness.errors import BenchError, TrackingError
+from harness.errors import BenchError, InterruptedRun, TrackingError
 from harness.liveness import Owner
 from harness.mlflow_client import Connection, check_answers, connect
 from harness.mlflow_group import manifest_file
@@ -234,7 +234,9 @@ class Tracker:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.close(_HURRY_S if kind is KeyboardInterrupt else _PATIENCE_S)
+        # `bench run` and sweeps have made Ctrl-C an error of ours by now.
+        stopped = kind is not None and issubclass(kind, KeyboardInterrupt | InterruptedRun)
+        self.close(_HURRY_S if stopped else _PATIENCE_S)
 
     def _post(self, job: Callable[[Projection], None]) -> None:
         """Queue a call that may fail: the local folder has what it says."""

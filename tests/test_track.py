@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +23,8 @@ from timed import timings
 from tracked import CONFIG, MANIFEST, answering, final, new_store, point, record, trial
 
 from harness import mlflow_names as names
-from harness.errors import TrackingError
+from harness import track
+from harness.errors import InterruptedRun, TrackingError
 from harness.liveness import Owner, is_alive
 from harness.mlflow_api import Run
 from harness.mlflow_client import asking, check_answers, open_client
@@ -445,6 +447,37 @@ def test_pictures_are_sent_and_their_failure_is_not_fatal(store: Store, told: li
     assert runs["r2"].data.tags["bench.pictures"] == "not drawn: no ink"
     assert runs["r2"].info.status == "FINISHED"
     assert told == []
+
+
+@pytest.mark.parametrize(
+    ("error", "waits"), [(KeyboardInterrupt, False), (InterruptedRun, False), (OSError, True)]
+)
+def test_after_ctrl_c_a_slow_store_is_waited_for_briefly(
+    store: Store, told: list[str], monkeypatch: pytest.MonkeyPatch,
+    error: type[BaseException], waits: bool,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(track, "_HURRY_S", 0.1)
+    drawing, goes_on = threading.Event(), threading.Event()
+
+    def draw(_record: RunRecord, _folder: Path) -> list[Path]:
+        drawing.set()
+        goes_on.wait(1.0)
+        return []
+
+    def stopped() -> None:
+        with Tracker(None, store, illustrate=draw, notify=told.append) as tracker:
+            tracker.finish(record())
+            assert drawing.wait(30)
+            raise error
+
+    with pytest.raises(error):
+        stopped()
+    assert bool(told) != waits, "what was left behind is said"
+    goes_on.set()
+    for thread in threading.enumerate():
+        if thread.name == "bench-tracker":
+            thread.join(30)
+    assert runs_of(store)["r1"].info.status == "FINISHED"
 
 
 def test_two_folders_with_the_same_run_ids_do_not_meet(
