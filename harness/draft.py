@@ -134,7 +134,7 @@ class Draft:
         self.started_at = before.started_at
         self.start_s -= before.duration_s
         self.resumed_after = (*before.resumed_after, saved.epoch)
-        self.times.continues(before.measures)
+        self.times.continues(before)
         compiled = before.measures.get("compile_s")
         if compiled and compiled.value is not None:
             self.measures["compile_s"] = compiled

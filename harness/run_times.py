@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter, thread_time
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.record import Measure
+from harness.record import Measure, RunRecord
 from harness.scenes import Scenes
 from harness.timing import Span, step_percentiles
 
@@ -88,10 +89,25 @@ class RunTimes:
             "first_batch_s": unknown if first is None else Measure(value=first),
         }
 
-    def continues(self, measures: Mapping[str, Measure]) -> None:
+    def continues(self, before: RunRecord) -> None:
         """Take over what an earlier attempt measured."""
+        measures = before.measures
         steps, rates = (measures.get(name) for name in ("step_p50_ms", "data_images_per_s"))
         self.step_s = [ms / 1000 for ms in steps.samples] if steps else []
         self.data_rates = list(rates.samples) if rates else []
         first = measures.get("first_batch_s")
         self.first_batch_s = first.value if first else None
+        self._calls = _calls(before)
+        kept = max(1, len(self.step_s))
+        # Of c calls every s-th is kept, c / s rounded up; s is a power of 2.
+        self._stride = 2 ** round(math.log2(max(self._calls, kept) / kept))
+
+
+def _calls(record: RunRecord) -> int:
+    """Return how many graph calls trained the epochs of a record."""
+    config = record.config
+    step = config.batch
+    if config.global_batch_size is None and record.machine is not None:
+        step *= record.machine.replicas
+    call = step * config.steps_per_call
+    return sum(math.ceil(point.images / call) for point in record.history)

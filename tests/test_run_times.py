@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from records import MACHINE
 
+from harness.config import RunConfig
+from harness.record import EpochPoint, RunRecord
 from harness.run_times import MOST_SAMPLES, RunTimes
 from harness.scenes import Scenes
 from harness.timing import Span
@@ -60,7 +65,7 @@ def test_another_attempt_goes_on_with_the_samples() -> None:
         for part in parts:
             times.note(part)
     first.data_rates = [100.0]
-    second.continues(first.measures())
+    second.continues(record(first, calls=2))
     second.note(two)
     assert second.data_rates == [100.0]
     expected, found = whole.measures(), second.measures()
@@ -80,7 +85,7 @@ def test_the_rate_of_scenes_is_their_total_over_the_time_of_all_epochs() -> None
 
 def test_a_record_without_these_measures_can_be_gone_on_with() -> None:
     times = RunTimes(begun_s=1.0)
-    times.continues({})
+    times.continues(record(RunTimes(), calls=0))
     times.note(spans(1.0, start_s=2.0))
     assert times.measures()["first_batch_s"].value == pytest.approx(2)
 
@@ -102,10 +107,36 @@ def test_of_very_many_calls_some_are_kept_evenly_spaced() -> None:
 def test_a_resumed_run_keeps_no_more() -> None:
     first, second = RunTimes(), RunTimes()
     first.note([span(1.0, start_s=2.0 * i) for i in range(MOST_SAMPLES)])
-    second.continues(first.measures())
+    second.continues(record(first, calls=MOST_SAMPLES))
     second.note([span(3.0, start_s=4.0 * i) for i in range(3 * MOST_SAMPLES)])
     assert len(second.measures()["step_p50_ms"].samples) <= MOST_SAMPLES
     assert second.measures()["step_p50_ms"].value == 3000
+
+
+@pytest.mark.parametrize("fields", [{}, {"global_batch_size": 128}])
+@pytest.mark.parametrize("before", [1, 3, MOST_SAMPLES, MOST_SAMPLES + 1, 7 * MOST_SAMPLES + 5])
+def test_a_resumed_run_goes_on_as_widely_spaced(before: int, fields: dict[str, Any]) -> None:
+    whole, first, second = RunTimes(), RunTimes(), RunTimes()
+    calls = [span(1.0 + i, start_s=i * (i + 1) / 2) for i in range(before + 5 * MOST_SAMPLES)]
+    whole.note(calls)
+    first.note(calls[:before])
+    second.continues(record(first, calls=before, **fields))
+    second.note(calls[before:])
+    found, expected = second.measures(), whole.measures()
+    for name in ("step_p50_ms", "step_p90_ms"):
+        assert found[name] == expected[name]
+
+
+def record(times: RunTimes, *, calls: int, **fields: Any) -> RunRecord:
+    """What a checkpoint says of a run of one epoch on 4 replicas, its last call of one step."""
+    config = RunConfig(batch_size=32, steps_per_call=10, **fields)  # global batch: 128
+    images = calls * 1280 - 1152
+    history = (EpochPoint(epoch=1, images=images, train_s=1.0, metrics={}),) if calls else ()
+    return RunRecord(
+        run_id="r", role="run", config=config, status="interrupted", duration_s=1.0,
+        started_at="2026-01-02T03:04:05+00:00", history=history, measures=times.measures(),
+        machine=dataclasses.replace(MACHINE, replicas=4),
+    )  # fmt: skip
 
 
 def span(seconds: float, *, start_s: float) -> Span:
