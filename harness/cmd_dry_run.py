@@ -136,9 +136,8 @@ def _networks(plan: SweepPlan) -> list[RunConfig]:
 
 
 def _runs(config: RunConfig, count: int, *, n_train: int, n_validation: int) -> Runs:
-    batch = config.global_batch_size or config.batch_size
     return Runs(
-        count=count, epochs=config.epochs, images=n_train // batch * batch,
+        count=count, epochs=config.epochs, images=n_train // config.batch * config.batch,
         predicted=n_validation, tested=n_validation,
     )  # fmt: skip
 

@@ -246,11 +246,11 @@ def _trained(
 
 def check_step(config: RunConfig, n_train: int) -> None:
     """Raise `UsageError` if one step needs more images than there are to train on."""
-    batch = config.global_batch_size or config.batch_size
-    if batch > n_train:
+    if config.batch > n_train:
+        option = config.batch_field.replace("_", "-")
         raise UsageError(
-            f"A step's {batch} images must not exceed the {n_train} training examples. "
-            f"Use --batch-size {n_train} or less."
+            f"A step's {config.batch} images must not exceed the {n_train} training examples. "
+            f"Use --{option} {n_train} or less."
         )
 
 
