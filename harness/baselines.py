@@ -106,13 +106,7 @@ def save_baseline(
             }  # fmt: skip
             text = json.dumps(values, indent=1, sort_keys=True) + "\n"
             write_atomically(fresh / BASELINE_FILE, text.encode())
-            if folder.exists():
-                older = root / f".{name}.{secrets.token_hex(4)}"
-                folder.rename(older)
-                fresh.rename(folder)
-                shutil.rmtree(older)
-            else:
-                fresh.rename(folder)
+            _put(fresh, folder)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
     except OSError as error:
@@ -151,6 +145,20 @@ def baselines(root: Path) -> Iterator[tuple[str, Baseline | StoreError]]:
             yield path.parent.name, read_baseline(path.parent)
         except StoreError as error:
             yield path.parent.name, error
+
+
+def _put(fresh: Path, folder: Path) -> None:
+    """Move a folder to its place; an older one there goes only once that is done."""
+    older = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
+    if folder.exists():
+        folder.rename(older)
+    try:
+        fresh.rename(folder)
+    finally:
+        if older.exists() and not folder.exists():
+            older.rename(folder)  # an error, or Ctrl-C
+    if older.exists():
+        shutil.rmtree(older)
 
 
 def _check_version(version: object) -> None:

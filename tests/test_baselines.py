@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -70,6 +71,24 @@ def test_a_damaged_list_is_an_error_that_names_the_file(root: Path) -> None:
         path.write_text(broken)
         with pytest.raises(StoreError, match=f"{BASELINE_FILE} must be a baseline"):
             read_baseline(root / "main")
+
+
+def test_one_that_cannot_be_replaced_stays(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename, calls = Path.rename, iter((1, 2, 3))
+
+    def second_fails(path: Path, target: Path) -> Path:
+        if next(calls) == 2:
+            raise OSError(errno.EIO, "Input/output error")
+        return rename(path, target)
+
+    newer = [fabricate(tmp_path / "runs", "newer")]
+    monkeypatch.setattr(Path, "rename", second_fails)
+    with pytest.raises(StoreError, match=r"main cannot be written: Input/output error"):
+        save_baseline(root, "main", newer, source="newer", saved_at=AT, replace=True)
+    assert read_baseline(root / "main").source == "one,two"
+    assert [path.name for path in root.iterdir()] == ["main"]
 
 
 def test_a_damaged_one_does_not_hide_the_others(root: Path, tmp_path: Path) -> None:
