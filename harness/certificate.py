@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.config import RunConfig
-from harness.errors import StoreError, UsageError
+from harness.errors import StoreError
 from harness.record import DataIdentity, Machine, Measure
+from harness.versioned import parsed_object, reading
 
 CERTIFICATE_VERSION = 1
 
@@ -147,16 +148,8 @@ class Certificate:
         Raises:
             StoreError: the version is unknown or a field does not fit.
         """
-        version = values.get("version")
-        if version != CERTIFICATE_VERSION:
-            raise StoreError(
-                f"A certificate must have version {CERTIFICATE_VERSION}, got {version!r}. "
-                "It was written by another release of bench: read it with that one."
-            )
-        try:
+        with reading("certificate", CERTIFICATE_VERSION, values):
             return cls(**_parsed(values))
-        except (AttributeError, KeyError, TypeError, ValueError, UsageError) as error:
-            raise StoreError(f"This is not a certificate: {str(error).rstrip('.')}.") from error
 
     @classmethod
     def loads(cls, text: str) -> Certificate:
@@ -165,13 +158,7 @@ class Certificate:
         Raises:
             StoreError: not JSON, or not a certificate.
         """
-        try:
-            values = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise StoreError(f"A certificate must be JSON, but it is damaged: {error}.") from error
-        if not isinstance(values, dict):
-            raise StoreError("A certificate must be a JSON object.")
-        return cls.from_json(values)
+        return cls.from_json(parsed_object("certificate", text))
 
 
 def certificates(folder: Path) -> Iterator[Certificate]:

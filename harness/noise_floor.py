@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.config import RunConfig
-from harness.errors import StoreError, UsageError
+from harness.errors import StoreError
 from harness.record import Machine, Measure
+from harness.versioned import parsed_object, reading
 
 NOISE_FLOOR_VERSION = 1
 
@@ -138,16 +139,10 @@ class NoiseFloor:
         Raises:
             StoreError: the version is unknown or a field does not fit.
         """
-        version = values.get("version")
-        if version != NOISE_FLOOR_VERSION:
-            raise StoreError(
-                f"A noise floor must have version {NOISE_FLOOR_VERSION}, got {version!r}. "
-                "It was written by another release of bench: measure anew with `bench calibrate`."
-            )
-        try:
+        with reading(
+            "noise floor", NOISE_FLOOR_VERSION, values, "measure anew with `bench calibrate`"
+        ):
             return cls(**_parsed(values))
-        except (AttributeError, KeyError, TypeError, ValueError, UsageError) as error:
-            raise StoreError(f"This is not a noise floor: {str(error).rstrip('.')}.") from error
 
     @classmethod
     def loads(cls, text: str) -> NoiseFloor:
@@ -156,13 +151,7 @@ class NoiseFloor:
         Raises:
             StoreError: not JSON, or not a noise floor.
         """
-        try:
-            values = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise StoreError(f"A noise floor must be JSON, but it is damaged: {error}.") from error
-        if not isinstance(values, dict):
-            raise StoreError("A noise floor must be a JSON object.")
-        return cls.from_json(values)
+        return cls.from_json(parsed_object("noise floor", text))
 
 
 def noise_floors(folder: Path) -> Iterator[NoiseFloor]:

@@ -15,10 +15,10 @@ from typing import Any, Literal, get_args
 
 from harness.cause import CAUSES, Cause
 from harness.config import RunConfig
-from harness.errors import StoreError, UsageError
 from harness.metrics import METRICS as METRICS
 from harness.metrics import QUALITY as QUALITY
 from harness.scene_spec import PLAIN
+from harness.versioned import parsed_object, reading
 
 RECORD_VERSION = 1
 
@@ -290,16 +290,8 @@ class RunRecord:
         Raises:
             StoreError: the version is unknown or a field does not fit.
         """
-        version = values.get("version")
-        if version != RECORD_VERSION:
-            raise StoreError(
-                f"A record must have version {RECORD_VERSION}, got {version!r}. "
-                "It was written by another release of bench: read it with that one."
-            )
-        try:
+        with reading("run record", RECORD_VERSION, values):
             return cls(**_parsed(values))
-        except (AttributeError, KeyError, TypeError, ValueError, UsageError) as error:
-            raise StoreError(f"This is not a run record: {str(error).rstrip('.')}.") from error
 
     @classmethod
     def loads(cls, text: str) -> RunRecord:
@@ -308,13 +300,7 @@ class RunRecord:
         Raises:
             StoreError: not JSON, or not a record.
         """
-        try:
-            values = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise StoreError(f"A record must be JSON, but it is damaged: {error}.") from error
-        if not isinstance(values, dict):
-            raise StoreError("A record must be a JSON object.")
-        return cls.from_json(values)
+        return cls.from_json(parsed_object("run record", text))
 
 
 def _parsed(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,8 +15,9 @@ from typing import Any, Literal, get_args
 
 from harness.cell import Cell, CellPlan, Contender
 from harness.config import RunConfig
-from harness.errors import StoreError, UsageError
+from harness.errors import StoreError
 from harness.record import Machine
+from harness.versioned import parsed_object, reading
 
 TIMINGS_VERSION = 1
 
@@ -93,16 +94,8 @@ class Timings:
         Raises:
             StoreError: the version is unknown or a field does not fit.
         """
-        version = values.get("version")
-        if version != TIMINGS_VERSION:
-            raise StoreError(
-                f"Timings must have version {TIMINGS_VERSION}, got {version!r}. "
-                "They were written by another release of bench: read them with that one."
-            )
-        try:
+        with reading("file of timings", TIMINGS_VERSION, values):
             return cls(**_parsed(values))
-        except (AttributeError, KeyError, TypeError, ValueError, UsageError) as error:
-            raise StoreError(f"These are no timings: {str(error).rstrip('.')}.") from error
 
     @classmethod
     def loads(cls, text: str) -> Timings:
@@ -111,13 +104,7 @@ class Timings:
         Raises:
             StoreError: not JSON, or no timings.
         """
-        try:
-            values = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise StoreError(f"Timings must be JSON, but they are damaged: {error}.") from error
-        if not isinstance(values, dict):
-            raise StoreError("Timings must be a JSON object.")
-        return cls.from_json(values)
+        return cls.from_json(parsed_object("file of timings", text))
 
 
 def all_timings(folder: Path) -> Iterator[Timings]:

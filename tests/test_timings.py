@@ -30,11 +30,11 @@ def test_all_of_it_comes_back(made: Timings) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"version": 2}, "Timings must have version 1, got 2"),
+        ({"version": 2}, "A file of timings must have version 1, got 2"),
         ({"status": "running"}, "status must be finished or interrupted, got 'running'"),
         ({"plan": {"seconds": -1}}, "--seconds must be above 0"),
         ({"cells": [{}]}, "This is no cell"),
-        ({"contenders": [{"name": "x"}]}, "These are no timings: 'config'"),
+        ({"contenders": [{"name": "x"}]}, "This is not a file of timings: 'config'"),
         (
             {"overhead": {"contender": "x", "pairs": [], "reason": None}},
             "either pairs or a reason",
@@ -49,7 +49,7 @@ def test_what_is_damaged_is_told(changes: dict[str, object], words: str) -> None
 
 @pytest.mark.parametrize("text", ["", "{", "[]"])
 def test_what_is_no_object_is_told(text: str) -> None:
-    with pytest.raises(StoreError, match="Timings must be"):
+    with pytest.raises(StoreError, match="A file of timings must be"):
         Timings.loads(text)
 
 
