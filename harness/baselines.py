@@ -21,7 +21,14 @@ from typing import Any
 from harness.errors import StoreError, UsageError
 from harness.predictions import predictions_file
 from harness.record import RunRecord
-from harness.store import RECORD_FILE, cannot_write, file_digest, read_record, write_atomically
+from harness.store import (
+    RECORD_FILE,
+    cannot_write,
+    file_digest,
+    read_record,
+    replace_folder,
+    write_atomically,
+)
 
 BASELINE_FILE = "baseline.json"
 
@@ -106,7 +113,7 @@ def save_baseline(
             }  # fmt: skip
             text = json.dumps(values, indent=1, sort_keys=True) + "\n"
             write_atomically(fresh / BASELINE_FILE, text.encode())
-            _put(fresh, folder)
+            replace_folder(folder, fresh)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
     except OSError as error:
@@ -145,20 +152,6 @@ def baselines(root: Path) -> Iterator[tuple[str, Baseline | StoreError]]:
             yield path.parent.name, read_baseline(path.parent)
         except StoreError as error:
             yield path.parent.name, error
-
-
-def _put(fresh: Path, folder: Path) -> None:
-    """Move a folder to its place; an older one there goes only once that is done."""
-    older = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
-    if folder.exists():
-        folder.rename(older)
-    try:
-        fresh.rename(folder)
-    finally:
-        if older.exists() and not folder.exists():
-            older.rename(folder)  # an error, or Ctrl-C
-    if older.exists():
-        shutil.rmtree(older)
 
 
 def _check_version(version: object) -> None:

@@ -183,22 +183,21 @@ def is_full(error: BaseException) -> bool:
 
 
 def replace_folder(folder: Path, fresh: Path) -> None:
-    """Put a finished folder in the place of an older one, which comes back if that fails.
+    """Put a finished folder in the place of an older one, which goes only once that is done.
 
     Raises:
-        OSError: it cannot be done.
+        OSError: it cannot be done; the older one is there again.
     """
-    if not folder.exists():
-        fresh.rename(folder)
-        return
     older = fresh.with_name(f"{fresh.name}.older")
-    folder.rename(older)
+    if folder.exists():
+        folder.rename(older)
     try:
         fresh.rename(folder)
-    except OSError:
-        older.rename(folder)
-        raise
-    shutil.rmtree(older)
+    finally:
+        if older.exists() and not folder.exists():
+            older.rename(folder)  # an error, or Ctrl-C
+    if older.exists():
+        shutil.rmtree(older)
 
 
 def cannot_write(path: Path, error: OSError) -> StoreError:
