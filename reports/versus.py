@@ -20,7 +20,7 @@ from reports.evidence import Evidence
 from reports.pair_tests import holm
 from reports.speed_floor import floor_of_machine, least_difference
 from reports.statistics import LEVEL, Estimate
-from reports.verdicts import TESTED, Tested, judge_runs
+from reports.verdicts import TESTED, Tested, Verdict, judge_runs
 
 SPEED = "images_per_s"
 JUDGED = (*TESTED, SPEED)
@@ -76,8 +76,8 @@ class Versus:
         means: measure -> mean over the runs of the first and of the second.
         measures: measure -> test; the p-values are not corrected for other measures.
         by: the measures that the verdict rests on.
-        outcomes: each of these -> what may be said of the second side; p-values are corrected
-            for all of them (Holm).
+        outcomes: each of these -> what may be said of the second side, corrected for all of them:
+            one may be wrong with 5 %.
     """
 
     first: Side
@@ -124,17 +124,16 @@ def versus(
             f"{first.name} and {second.name} must have predicted the same test images, but "
             f"{verdict.absent}."
         )
-    speed = _speed(first, second, floors)
-    tested = [name for name in by if name in verdict.measures]
-    corrected = holm([verdict.measures[name].test.p_value for name in tested])
-    p_values = dict(zip(tested, corrected, strict=True))
+    by = tuple(dict.fromkeys(by))
+    speed = _speed(first, second, floors, comparisons=len(by) if SPEED in by else 1)
+    p_values = corrected(verdict, by)
     return Versus(
         first=first,
         second=second,
         means={name: (_mean(first, name), _mean(second, name)) for name in TESTED},
         measures=verdict.measures,
         speed=speed,
-        by=tuple(by),
+        by=by,
         outcomes={
             name: speed.outcome
             if name == SPEED
@@ -199,13 +198,25 @@ def _mean(side: Side, measure: str) -> float:
     return sum(means) / len(means)
 
 
+def corrected(verdict: Verdict, by: Sequence[str]) -> dict[str, float]:
+    """Return the p-values of those that are tested, corrected for all in `by`.
+
+    Speed has no p-value, but its share of the level: of m verdicts the k tested ones have k / m of
+    it among them (Bonferroni), which they share by Holm.
+    """
+    tested = [name for name in by if name in verdict.measures]
+    corrected = holm([verdict.measures[name].test.p_value for name in tested])
+    shares = [min(1.0, p_value * len(by) / len(tested)) for p_value in corrected]
+    return dict(zip(tested, shares, strict=True))
+
+
 def _outcome(tested: Tested, p_value: float) -> Outcome:
     if p_value > 1 - LEVEL:
         return "cannot separate"
     return "better" if (tested.test.difference.value or 0.0) > 0 else "worse"
 
 
-def _speed(first: Side, second: Side, floors: Sequence[NoiseFloor]) -> Speed:
+def _speed(first: Side, second: Side, floors: Sequence[NoiseFloor], *, comparisons: int) -> Speed:
     one, two = both = [throughput(s.evidence, machines=len(_keys(s))) for s in (first, second)]
     if one.value is None or two.value is None:
         reason = next(each.absent for each in both if each.value is None)
@@ -214,7 +225,7 @@ def _speed(first: Side, second: Side, floors: Sequence[NoiseFloor]) -> Speed:
         why = "they were timed on machines, versions or settings that differ"
         return Speed(first=one, second=two, absent=why)
     machine = first.evidence[0].record.machine
-    floor = least_difference(floor_of_machine(floors, machine), rounds=1)
+    floor = least_difference(floor_of_machine(floors, machine), rounds=1, comparisons=comparisons)
     if floor is None:
         why = "no noise floor of this machine is stored: `bench calibrate` measures one"
         return Speed(first=one, second=two, ratio=two.value / one.value, absent=why)

@@ -15,7 +15,8 @@ from harness.errors import UsageError
 from harness.predictions import Predictions, predictions_file
 from harness.record import Machine
 from reports.evidence import load
-from reports.versus import JUDGED, Side, versus
+from reports.verdicts import judge_runs
+from reports.versus import JUDGED, SPEED, Side, corrected, versus
 from reports.versus_words import verdict_words
 
 GOOD, POOR = 0.99, 0.9
@@ -71,6 +72,41 @@ def test_several_measures_are_corrected_for_their_number(tmp_path: Path) -> None
     assert versus(old, new, by=("accuracy",)).outcomes == {"accuracy": "better"}
     both = versus(old, new, by=("accuracy", "mean_iou")).outcomes
     assert both["accuracy"] == "cannot separate"
+
+
+def test_speed_counts_as_one_of_several_measures(tmp_path: Path) -> None:
+    # Both chosen so that they are enough for a verdict that stands alone, but not for one of two.
+    old = side(tmp_path, "old", 0.95, seeds=1)
+    new = side(tmp_path, "new", 0.9845, seeds=1, images_per_s=436.0)
+    floors = [FLOOR]
+    alone = {name: versus(old, new, by=(name,), floors=floors) for name in ("accuracy", SPEED)}
+    assert 0.025 < alone["accuracy"].measures["accuracy"].test.p_value <= 0.05
+    # t(1 - 0.05 / 2, 20) = 2.086 x ln 1.04 gives 8.5 %, t(1 - 0.05 / 4, 20) = 2.423 gives 10.0 %.
+    assert alone[SPEED].speed.floor == pytest.approx(0.0853, abs=5e-5)
+    assert {name: found.outcomes[name] for name, found in alone.items()} == dict.fromkeys(
+        alone, "better"
+    )
+    both = versus(old, new, by=("accuracy", SPEED), floors=floors)
+    assert both.speed.floor == pytest.approx(0.0997, abs=5e-5)
+    assert both.outcomes == dict.fromkeys(alone, "cannot separate")
+    assert versus(old, new, by=(SPEED, SPEED), floors=floors).speed == alone[SPEED].speed
+
+
+def test_holm_among_the_tested_keeps_their_share(tmp_path: Path) -> None:
+    # A clear difference in score and one in accuracy of p = 0.03: with speed beside them
+    # two of three shares are left, 0.033, all of it for the second once the first is rejected.
+    old, new = side(tmp_path, "old", 0.9, seeds=1), side(tmp_path, "new", 0.9, seeds=1)
+    (verdict,) = judge_runs({"a": old.evidence, "b": new.evidence})
+    tests = {
+        name: dataclasses.replace(tested, test=dataclasses.replace(tested.test, p_value=p_value))
+        for (name, tested), p_value in zip(
+            verdict.measures.items(), (0.001, 0.03, 0.5), strict=True
+        )
+    }
+    found = corrected(dataclasses.replace(verdict, measures=tests), ("score", "accuracy", SPEED))
+    assert found == pytest.approx({"score": 0.001 * 2 * 3 / 2, "accuracy": 0.03 * 3 / 2})
+    assert found["accuracy"] <= 0.05, "Bonferroni alone would give 0.09"
+    assert corrected(verdict, (SPEED,)) == {}
 
 
 def test_speed_is_held_against_the_noise_floor(tmp_path: Path) -> None:
