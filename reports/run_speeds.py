@@ -13,7 +13,7 @@ from harness.noise_floor import NoiseFloor
 from harness.record import Machine
 from reports.compare import Table
 from reports.contenders import Contender
-from reports.speed_floor import floor_of_machine, least_difference
+from reports.speed_floor import floor_of_machine, least_difference, why_open
 from reports.wording import count
 
 _MOST_VERDICTS = 20
@@ -74,11 +74,9 @@ def _verdict(fastest: Contender, row: Contender, links: Mapping[str, str], floor
     assert first.value is not None
     assert other.value is not None
     names = f"{links[fastest.name]} and {links[row.name]}"
-    if first.value / other.value - 1 <= floor:
-        return f"Cannot separate {names}: below the noise floor of {100 * floor:.1f} %."
-    over_seeds = first.varied == other.varied == "seeds"
-    if over_seeds and (first.low or 0.0) <= (other.high or 0.0):
-        return f"Cannot separate {names}: their intervals over seeds overlap."
+    reason = why_open(first, other, floor)
+    if reason is not None:
+        return f"Cannot separate {names}: {reason}."
     return (
         f"{links[fastest.name]} trained {first.value / other.value:.2f} times as many images/s as "
         f"{links[row.name]}."

@@ -28,6 +28,7 @@ from numpy.typing import ArrayLike
 from harness.noise_floor import FALSE_ALARMS, NoiseFloor
 from harness.record import Machine, timing_key
 from reports.distributions import student_quantile
+from reports.statistics import Estimate
 
 
 def log_limit(
@@ -64,6 +65,28 @@ def least_difference(floor: NoiseFloor | None, rounds: int, comparisons: int = 1
         return None
     alarms = floor.false_alarms / comparisons
     return math.expm1(log_limit(floor.log_ratios, rounds=rounds, false_alarms=alarms))
+
+
+def why_open(first: Estimate, second: Estimate, floor: float) -> str | None:
+    """Return why the speeds of runs, not timed in turns, cannot be separated; None if they can.
+
+    Args:
+        first: images/s above 0, over seeds or of a single run.
+        second: likewise.
+        floor: of `least_difference`, for one round.
+
+    Raises:
+        ValueError: one was not measured.
+    """
+    if first.value is None or second.value is None:
+        raise ValueError("two speeds are needed")
+    slow, fast = (first, second) if first.value < second.value else (second, first)
+    if max(first.value / second.value, second.value / first.value) - 1 <= floor:
+        return f"below the noise floor of {100 * floor:.1f} %"
+    over_seeds = first.varied == second.varied == "seeds"
+    if over_seeds and (fast.low or 0.0) <= (slow.high or 0.0):
+        return "their intervals over seeds overlap"
+    return None
 
 
 def steps_differ(first: Sequence[float], second: Sequence[float]) -> bool:

@@ -18,7 +18,7 @@ from reports.compare import DATA_FIELDS, contender_key, data_values, why_not_ran
 from reports.contenders import throughput
 from reports.evidence import Evidence
 from reports.pair_tests import holm
-from reports.speed_floor import floor_of_machine, least_difference
+from reports.speed_floor import floor_of_machine, least_difference, why_open
 from reports.statistics import LEVEL, Estimate
 from reports.verdicts import TESTED, Tested, Verdict, judge_runs
 
@@ -59,11 +59,16 @@ class Speed:
     absent: str | None = None
 
     @property
+    def why_open(self) -> str | None:
+        """Return why the two cannot be separated, as reports decide it; None if they can."""
+        return None if self.floor is None else why_open(self.first, self.second, self.floor)
+
+    @property
     def outcome(self) -> Outcome:
         """Return what may be said of the second side's speed."""
         if self.absent or self.ratio is None or self.floor is None:
             return "no verdict"
-        if max(self.ratio, 1 / self.ratio) - 1 <= self.floor:
+        if self.why_open is not None:
             return "cannot separate"
         return "better" if self.ratio > 1 else "worse"
 

@@ -22,8 +22,7 @@ def verdict_words(found: Versus) -> Iterator[str]:
         elif outcome == "no verdict":
             yield f"no verdict on {title}: {found.speed.absent}"
         elif name == SPEED:
-            floor = 100 * (found.speed.floor or 0.0)
-            yield f"cannot separate {both} in {title}: below the floor of {floor:.1f} %"
+            yield f"cannot separate {both} in {title}: {found.speed.why_open}"
         else:
             yield f"cannot separate {both} in {title}{_more(found, name)}"
     yield from _cautions(found)

@@ -117,9 +117,26 @@ def test_speed_is_held_against_the_noise_floor(tmp_path: Path) -> None:
     assert versus(old, close, by=("images_per_s",), floors=floors).outcomes == {
         "images_per_s": "cannot separate"
     }
+    assert "in images/s: below the noise floor of 8.5 %" in "".join(
+        verdict_words(versus(old, close, by=(SPEED,), floors=floors))
+    )
     unknown = versus(old, new, by=("images_per_s",))
     assert unknown.outcomes == {"images_per_s": "no verdict"}
     assert "bench calibrate" in "".join(verdict_words(unknown))
+
+
+def test_speeds_whose_intervals_over_seeds_overlap_are_open_as_in_reports(tmp_path: Path) -> None:
+    # Two seeds of about 42 and 36 images/s, each the mean of 5 epochs with a standard deviation of
+    # 5: beyond the floor, but with intervals of many images/s.
+    old = side(tmp_path, "old", seeds=2, images_per_s=42.0)
+    new = side(tmp_path, "new", seeds=2, images_per_s=36.0)
+    speed = versus(old, new, floors=[floor()]).speed
+    assert speed.ratio is not None
+    assert speed.floor is not None
+    assert 1 / speed.ratio - 1 > speed.floor, "else this proves nothing: choose other runs"
+    found = versus(old, new, by=(SPEED,), floors=[floor()])
+    assert found.outcomes == {SPEED: "cannot separate"}
+    assert "their intervals over seeds overlap" in "".join(verdict_words(found))
 
 
 def test_on_another_machine_quality_is_compared_and_speed_is_not(tmp_path: Path) -> None:
