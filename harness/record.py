@@ -196,6 +196,11 @@ def timing_key(machine: Machine, *, source: bool = True) -> tuple[object, ...]:
     )  # fmt: skip
 
 
+def device_kinds(machine: Machine) -> tuple[str, ...]:
+    """Return the kinds of the devices that were used, each once, such as ("cpu",)."""
+    return tuple(sorted({device.partition(":")[0] for device in machine.devices}))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
     """One layer of a network.

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from harness.config import RunConfig, knobs
-from harness.record import Machine, timing_key
+from harness.record import Machine, device_kinds, timing_key
 from reports.budgets import Budget
 from reports.commands import repeat_command
 from reports.evidence import IMAGE_MEASURES, Evidence
@@ -34,6 +34,7 @@ class Contender:
         quality: measure name -> estimate on the test split.
         images_per_s: training throughput; absent if the runs were timed on several machines.
         machines: labels of the machines used, see `label_machines`.
+        devices: kinds of the devices used on them, such as ("cpu",).
         parameters: number of weights; None if no run says, or they do not agree.
         mflops: of one image's forward pass; None if no run says, or they do not agree.
         budget: of the search that found the configuration; None if no search is recorded.
@@ -53,6 +54,7 @@ class Contender:
     machines: tuple[str, ...]
     parameters: int | None
     mflops: float | None = None
+    devices: tuple[str, ...] = ()
     budget: Budget | None = None
     place: int | None = None
     shift: Mapping[str, Estimate] = field(default_factory=dict)
@@ -156,6 +158,9 @@ def _contender(
         machines=tuple(dict.fromkeys(used)),
         parameters=sizes.pop() if len(sizes) == 1 else None,
         mflops=costs.pop() if len(costs) == 1 else None,
+        devices=tuple(
+            dict.fromkeys(k for r in records if r.machine for k in device_kinds(r.machine))
+        ),
         shift=_shift(group),
     )
 
@@ -206,8 +211,9 @@ def throughput(group: Sequence[Evidence], *, machines: int) -> Estimate:
         return Estimate(absent=reasons[0] if reasons else "no run measured it")
     if machines > 1:
         return Estimate(absent="its runs were timed on machines or settings that differ")
-    if len({item.record.machine.jit for item in group if item.record.machine is not None}) > 1:
-        return Estimate(absent="`--jit auto` compiled only some of its runs")
+    reason = _timed_otherwise([r.machine for r in (i.record for i in group) if r.machine])
+    if reason is not None:
+        return Estimate(absent=reason)
     bounds = (0.0, float("inf"))
     if len(known) > 1:
         values = [m.value for m in known if m.value is not None]
@@ -216,3 +222,17 @@ def throughput(group: Sequence[Evidence], *, machines: int) -> Estimate:
     if len(only.samples) < 2:
         return Estimate(value=only.value, absent="one epoch only: no spread can be seen")
     return replace(t_interval(only.samples, varied="epochs", bounds=bounds), value=only.value)
+
+
+def _timed_otherwise(machines: Sequence[Machine]) -> str | None:
+    """Return what else than the seed was not the same where runs were timed; None if nothing."""
+    if len({each.jit for each in machines}) > 1:
+        return "`--jit auto` compiled only some of its runs"
+    for what, used in (
+        ("strategies", {each.strategy for each in machines}),
+        ("numbers of replicas", {str(each.replicas) for each in machines}),
+        ("kinds of devices", {" and ".join(device_kinds(each)) for each in machines}),
+    ):
+        if len(used) > 1:
+            return f"its runs were trained with different {what}: {', '.join(sorted(used))}"
+    return None

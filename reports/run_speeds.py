@@ -17,6 +17,9 @@ from reports.speed_floor import floor_of_machine, least_difference, why_open
 from reports.wording import count
 
 _MOST_VERDICTS = 20
+_APART = (
+    "Rows that {} trained on other kinds of devices are not compared: each kind has its floor."
+)
 
 
 def run_speed_lines(
@@ -27,8 +30,8 @@ def run_speed_lines(
 ) -> list[str]:
     """Return what may be said of the speeds in a leaderboard, as a list; nothing of a single row.
 
-    On each machine the fastest is compared with the others; as the data chose it, the level is
-    shared among all pairs of them (Bonferroni).
+    On each machine the fastest of those on its CPU, or its GPUs, is compared with the others; as
+    the data chose it, the level is shared among all pairs of them (Bonferroni).
 
     Args:
         board: the leaderboard.
@@ -38,14 +41,20 @@ def run_speed_lines(
     """
     lines = []
     for label in board.machines:
-        rows = [
+        timed = [
             row for row in board.contenders
             if row.machines == (label,) and row.images_per_s.value
         ]  # fmt: skip
-        if len(rows) > 1:
-            rows.sort(key=lambda row: (-(row.images_per_s.value or 0.0), row.rank, row.name))
-            floor = floor_of_machine(floors, machines[label])
-            lines += [f"- {line}" for line in _on_one_machine(rows, links, label, floor)]
+        kinds = dict.fromkeys(row.devices for row in timed)
+        for devices in kinds:
+            rows = [row for row in timed if row.devices == devices]
+            if len(rows) > 1:
+                rows.sort(key=lambda row: (-(row.images_per_s.value or 0.0), row.rank, row.name))
+                floor = floor_of_machine(floors, machines[label], devices)
+                where = label if len(kinds) == 1 else f"{label} ({' and '.join(devices).upper()})"
+                lines += [f"- {line}" for line in _on_one_machine(rows, links, where, floor)]
+        if len(kinds) > 1:
+            lines.append(f"- {_APART.format(label)}")
     return ["### Training speed", "", *lines, ""] if lines else []
 
 

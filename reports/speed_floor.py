@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from harness.noise_floor import FALSE_ALARMS, NoiseFloor
-from harness.record import Machine, timing_key
+from harness.record import Machine, device_kinds, timing_key
 from reports.distributions import student_quantile
 from reports.statistics import Estimate
 
@@ -106,15 +106,25 @@ def steps_differ(first: Sequence[float], second: Sequence[float]) -> bool:
     return bool(ttest_ind(a, b, equal_var=False).pvalue < FALSE_ALARMS)
 
 
-def floor_of_machine(floors: Sequence[NoiseFloor], machine: Machine | None) -> NoiseFloor | None:
+def floor_of_machine(
+    floors: Sequence[NoiseFloor],
+    machine: Machine | None,
+    devices: Sequence[str] | None = None,
+) -> NoiseFloor | None:
     """Return the newest floor that was measured on a machine; None if there is none.
 
     Another processor, system, Python or TensorFlow is another machine: its noise is not known. So
     are its GPUs beside its CPU.
+
+    Args:
+        floors: of any machines.
+        machine: where something was timed; None if that is not known.
+        devices: kinds of the devices that were timed; those of `machine` if not given.
     """
     if machine is None:
         return None
-    fit = [each for each in floors if each.log_limit is not None and _fits(each, machine)]
+    kinds = device_kinds(machine) if devices is None else tuple(devices)
+    fit = [each for each in floors if each.log_limit is not None and _fits(each, machine, kinds)]
     return max(fit, key=lambda each: each.started_at, default=None)
 
 
@@ -123,11 +133,6 @@ def machine_digest(machine: Machine) -> str:
     return hashlib.sha256(repr(timing_key(machine, source=False)).encode()).hexdigest()[:12]
 
 
-def _fits(floor: NoiseFloor, machine: Machine) -> bool:
+def _fits(floor: NoiseFloor, machine: Machine, kinds: tuple[str, ...]) -> bool:
     alike = timing_key(floor.machine, source=False) == timing_key(machine, source=False)
-    return alike and _kinds(floor.machine) == _kinds(machine)
-
-
-def _kinds(machine: Machine) -> set[str]:
-    """Return the kinds of a machine's devices, such as {"cpu"}."""
-    return {device.partition(":")[0] for device in machine.devices}
+    return alike and device_kinds(floor.machine) == kinds

@@ -13,7 +13,7 @@ from typing import Literal
 from harness.config import knobs
 from harness.errors import UsageError
 from harness.noise_floor import NoiseFloor
-from harness.record import timing_key
+from harness.record import device_kinds, timing_key
 from reports.compare import DATA_FIELDS, contender_key, data_values, why_not_ranked
 from reports.contenders import throughput
 from reports.evidence import Evidence
@@ -229,12 +229,25 @@ def _speed(first: Side, second: Side, floors: Sequence[NoiseFloor], *, compariso
     if len(_keys(first) | _keys(second)) > 1:
         why = "they were timed on machines, versions or settings that differ"
         return Speed(first=one, second=two, absent=why)
+    kinds = [_device_kinds(side) for side in (first, second)]
+    if kinds[0] != kinds[1]:
+        why = (
+            f"one was trained on {kinds[0]}, the other on {kinds[1]}: each has its own noise floor"
+        )
+        return Speed(first=one, second=two, ratio=two.value / one.value, absent=why)
     machine = first.evidence[0].record.machine
     floor = least_difference(floor_of_machine(floors, machine), rounds=1, comparisons=comparisons)
     if floor is None:
         why = "no noise floor of this machine is stored: `bench calibrate` measures one"
         return Speed(first=one, second=two, ratio=two.value / one.value, absent=why)
     return Speed(first=one, second=two, ratio=two.value / one.value, floor=floor)
+
+
+def _device_kinds(side: Side) -> str:
+    """Return the kinds of devices that a side used, in words."""
+    machines = [item.record.machine for item in side.evidence]
+    kinds = {kind.upper() for each in machines if each is not None for kind in device_kinds(each)}
+    return " and ".join(sorted(kinds)) or "unknown devices"
 
 
 def _keys(side: Side) -> set[object]:

@@ -241,6 +241,26 @@ def test_runs_that_auto_compiled_differently_are_not_timed_together(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"strategy": "mirrored"}, "strategies: cpu, mirrored"),
+        ({"replicas": 2}, "numbers of replicas: 1, 2"),
+        ({"devices": ("gpu:0",)}, "kinds of devices: cpu, gpu"),
+    ],
+)
+def test_runs_on_other_devices_have_no_mean_speed(
+    tmp_path: Path, change: dict[str, Any], words: str
+) -> None:
+    runs = [
+        fabricate(tmp_path, f"r{seed}", config=config(seed=seed), machine=machine)
+        for seed, machine in enumerate((MACHINE, dataclasses.replace(MACHINE, **change)))
+    ]
+    (row,) = compare(load(*run) for run in runs).tables[0].contenders
+    assert row.machines == ("M1",)
+    assert row.images_per_s.absent == f"its runs were trained with different {words}"
+
+
+@pytest.mark.parametrize(
     ("field", "value"),
     [("precision", "mixed_bfloat16"), ("jit", "auto"), ("learning_rate_scaling", "sqrt"),
      ("reference_batch_size", 32)],

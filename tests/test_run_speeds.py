@@ -72,5 +72,21 @@ def test_other_machines_are_not_compared_and_their_floors_not_used(tmp_path: Pat
     assert "no noise floor" in said(tmp_path / "b", (400, 800), [floor(machine=laptop)])[0]
 
 
+def test_cpu_and_gpu_rows_have_floors_of_their_own(tmp_path: Path) -> None:
+    # Of the CPU 2.1 %, of the GPU 21 %; all three rows are of one machine, "M1".
+    gpu = dataclasses.replace(MACHINE, devices=("gpu:0",), strategy="gpu")
+    floors = [floor(), floor((1.1, 1 / 1.1) * 10, machine=gpu)]
+    lines = said(tmp_path, (400, 5000, 4500), floors, machines=(MACHINE, gpu, gpu))
+    assert len(lines) == 3
+    assert lines[0] == (
+        "- Cannot separate `readme-cnn` and `patch-s`: below the noise floor of 22.0 %."
+    )
+    assert lines[1].startswith("- Noise floor of M1 (GPU) for single processes: 22.0 %, ")
+    assert lines[2] == (
+        "- Rows that M1 trained on other kinds of devices are not compared: each kind has its "
+        "floor."
+    )
+
+
 def test_a_single_row_is_compared_with_nobody(tmp_path: Path) -> None:
     assert said(tmp_path, (400,), [floor()]) == []

@@ -150,6 +150,19 @@ def test_on_another_machine_quality_is_compared_and_speed_is_not(tmp_path: Path)
     )
 
 
+def test_a_cpu_is_not_held_against_the_floor_of_a_gpu(tmp_path: Path) -> None:
+    gpu = dataclasses.replace(MACHINE, devices=("gpu:0",))
+    old, new = side(tmp_path, "old"), side(tmp_path, "new", machine=gpu, images_per_s=300.0)
+    for floors in ([FLOOR], [FLOOR, floor(machine=gpu)]):
+        found = versus(old, new, by=(SPEED,), floors=floors)
+        assert found.outcomes == {SPEED: "no verdict"}
+        assert "one was trained on CPU, the other on GPU" in "".join(verdict_words(found))
+    both = side(tmp_path, "both", machine=gpu)
+    assert versus(both, new, by=(SPEED,), floors=[FLOOR]).outcomes == {SPEED: "no verdict"}
+    floors = [FLOOR, floor(machine=gpu)]
+    assert versus(both, new, by=(SPEED,), floors=floors).outcomes == {SPEED: "worse"}
+
+
 def test_another_commit_is_what_one_wants_to_compare(tmp_path: Path) -> None:
     later = dataclasses.replace(MACHINE, git_commit="beef" * 10)
     old, new = side(tmp_path, "old"), side(tmp_path, "new", machine=later, images_per_s=300.0)
