@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable
 
@@ -20,9 +19,8 @@ from reports.statistics import Estimate
 
 def test_the_median_of_five_processes_lies_between_the_least_and_the_largest() -> None:
     found = median_interval([5.0, 1.0, 3.0, 2.0, 40.0])
-    # Three or more draws of five are the least one with probability 0.058, more than 2.5 %.
     assert (found.value, found.low, found.high) == (3.0, 1.0, 40.0)
-    assert (found.n, found.varied, found.method) == (5, "processes", "bootstrap")
+    assert (found.n, found.varied, found.method) == (5, "processes", "order statistics")
     assert found.level == pytest.approx(1 - 2 / 2**5), "93.75 %: all of five on one side"
 
 
@@ -31,28 +29,29 @@ def test_a_level_beyond_reach_is_not_claimed(n: int, level: float) -> None:
     assert median_interval(np.arange(n) + 1.0).level == pytest.approx(level)
 
 
-@pytest.mark.parametrize("n", [2, 3, 4, 5, 7, 12, 25])
-def test_the_interval_is_that_of_scipy(n: int) -> None:
-    data = np.random.default_rng(n).lognormal(0, 0.1, n)
-    found = median_interval(data, resamples=20_000)
-    other = stats.bootstrap(
-        (data,), np.median, method="percentile", n_resamples=20_000,
-        rng=np.random.default_rng(1),
-    ).confidence_interval  # fmt: skip
-    # Ends are means of neighbours among n numbers: two drawings of 20,000 pick the same but for
-    # a quantile that lies between two of them.
-    gaps = np.diff(np.sort(data)).max()
-    assert found.low == pytest.approx(other.low, abs=gaps / 2)
-    assert found.high == pytest.approx(other.high, abs=gaps / 2)
+@pytest.mark.parametrize("n", range(2, 31))
+def test_the_interval_of_a_median_covers_what_it_says_and_is_the_narrowest(n: int) -> None:
+    def coverage(low: int, high: int) -> float:
+        """Chance that `low` to `high - 1` of n values lie below the median, counted out."""
+        return sum(math.comb(n, below) for below in range(low, high)) / 2**n
+
+    # The values are their own places: 1 is the least one.
+    found = median_interval(np.random.default_rng(n).permutation(n) + 1.0)
+    low, high = int(found.low or 0), int(found.high or 0)
+    assert low == n + 1 - high
+    assert coverage(low, high) >= found.level
+    if low > 1:
+        assert found.level == 0.95
+    if low + 1 < high - 1:
+        assert coverage(low + 1, high - 1) < 0.95
 
 
-def test_small_medians_by_all_resamples() -> None:
-    # Of 4 numbers there are 256 resamples: their medians are known exactly.
-    data = [1.0, 2.0, 4.0, 8.0]
-    medians = [float(np.median(each)) for each in itertools.product(data, repeat=4)]
-    found = median_interval(data, resamples=50_000)
-    low, high = np.quantile(medians, [0.025, 0.975])
-    assert (found.low, found.high) == (low, high)
+def test_the_interval_of_a_median_is_that_of_scipy() -> None:
+    # Its quantile test is that of Conover 1999 (Practical Nonparametric Statistics, section 3.2).
+    data = np.random.default_rng(7).lognormal(0, 0.1, 25)
+    found = median_interval(data)
+    other = stats.quantile_test(data, q=np.median(data), p=0.5).confidence_interval(0.95)
+    assert (found.low, found.high) == (other.low, other.high)
 
 
 def test_what_has_no_interval_says_why() -> None:
@@ -113,7 +112,7 @@ def coverage(
 
 
 def over_processes(rates: np.ndarray) -> Estimate:
-    return median_interval(rates.mean(axis=1), resamples=1000)
+    return median_interval(rates.mean(axis=1))
 
 
 def test_intervals_over_processes_hold_what_they_say_and_those_over_steps_do_not() -> None:
@@ -123,7 +122,7 @@ def test_intervals_over_processes_hold_what_they_say_and_those_over_steps_do_not
     assert coverage(over_processes, 10) > 0.95 - 0.04
 
     def over_steps(rates: np.ndarray) -> Estimate:
-        return median_interval(rates[0], resamples=1000)
+        return median_interval(rates[0])
 
     assert coverage(over_steps, 5) < 0.1
 
