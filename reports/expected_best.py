@@ -2,10 +2,13 @@
 
 A search that was granted more trials finds better configurations for that reason alone. So two
 backbones are not compared at one budget only: which is better may depend on how much is tried.
+Searches stand in one picture only if they were after the same, on the same data, with trials of
+the same size.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Sequence
 
@@ -15,9 +18,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from reports.compare import data_values
+from reports.leaderboard_section import data_name
 from reports.searches import Search
 from reports.style import PALETTE, Omitted, Plot, legend_columns, new_figure
-from reports.wording import code
+from reports.wording import code, count
 
 RESAMPLES = 1000
 _MOST_COUNTS = 200
@@ -69,10 +74,10 @@ def best_table(searches: Sequence[Search]) -> pd.DataFrame:
     """Return one row for each search and number of trials, with a 95 % band over trials.
 
     The band is a percentile bootstrap of the trials. A pruned trial counts with the score of its
-    last epoch.
+    last epoch; one that failed or was interrupted could not win and does not count.
 
     Args:
-        searches: after the same goal; those with too few trials that scored are left out.
+        searches: that `alike` calls equal; those with too few trials that scored are left out.
     """
     tables = []
     for search in searches:
@@ -95,22 +100,36 @@ def best_table(searches: Sequence[Search]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
 
 
+def alike(search: Search) -> tuple[object, ...]:
+    """Return what searches must share to be compared: goal, data and the size of a trial."""
+    data = search.data
+    if data is None:
+        return search.goals[0].name, None, search.trial_size
+    seen = dataclasses.replace(data, n_test=None, test_digest=None)  # no search looks at test
+    return search.goals[0].name, (data_values(seen), data.n_validation), search.trial_size
+
+
 def best_plot(searches: Sequence[Search], *, name: str) -> Plot | Omitted:
-    """Return the expected best over the number of trials, a line for each search."""
-    shown = [search for search in searches if len(_values(search)) >= _LEAST][: len(PALETTE)]
-    if not shown:
+    """Return the expected best over the number of trials, a line for each search.
+
+    Args:
+        searches: that `alike` calls equal; as many as there are colours are drawn, those whose
+            best trial stands highest.
+        name: of the file, without ending.
+    """
+    able = [search for search in searches if len(_values(search)) >= _LEAST]
+    if not able:
         return Omitted(name=name, reason=f"no search has {_LEAST} trials with a score")
-    if len({search.goals[0].name for search in shown}) > 1:
-        return Omitted(name=name, reason="the searches were after different goals")
+    shown = sorted(able, key=lambda search: (-_values(search).max(), search.name))[: len(PALETTE)]
     title = shown[0].goals[0].title
     return Plot(
         name=name,
         alt=f"Expected best {title} over the number of trials of "
         + ", ".join(search.name for search in shown),
         caption=f"Expected best {title} of so many trials drawn at random from those that were "
-        "made (Dodge et al. 2019), with a 95 % band over trials. A sampler that learns does not "
-        f"draw at random: its first trials are worse than this, its last ones better. "
-        f"{_flip_words(shown)}",
+        f"made (Dodge et al. 2019), with a 95 % band over trials{_where(shown[0])}. A sampler "
+        "that learns does not draw at random: its first trials are worse than this, its last ones "
+        f"better. {_flip_words(shown)}{_left_out_words(len(searches), len(able), len(shown))}",
         table=best_table(shown),
         draw=draw_best,
     )
@@ -136,12 +155,44 @@ def draw_best(table: pd.DataFrame) -> Figure:
 def _values(search: Search) -> NDArray[np.float64]:
     """Return what the trials reached; more is better, whatever the goal."""
     sign = search.goals[0].sign
-    return np.array([sign * t.last_value for t in search.trials if t.last_value is not None])
+    return np.array(
+        [
+            sign * trial.last_value
+            for trial in search.trials
+            if trial.status in ("finished", "pruned") and trial.last_value is not None
+        ]
+    )
 
 
 def _counts(n: int) -> NDArray[np.int64]:
     """Return the numbers of trials that are looked at: all, or as many as a picture can show."""
     return np.unique(np.linspace(1, n, min(n, _MOST_COUNTS)).round().astype(np.int64))
+
+
+def size_words(search: Search) -> str:
+    """Return the size of a trial, such as "5 epochs x 55,000 examples"."""
+    if search.trial_size is None:
+        return "unknown size"
+    epochs, examples = search.trial_size
+    return f"{count(epochs, 'epoch')} x {examples:,} examples"
+
+
+def _where(search: Search) -> str:
+    """Return on which data the searches were made, and with which trials."""
+    if search.data is None:
+        return ""
+    return f", on {data_name(search.data)} with trials of {size_words(search)}"
+
+
+def _left_out_words(given: int, able: int, shown: int) -> str:
+    """Return how many searches are not drawn, and why."""
+    lower, few = able - shown, given - able
+    words = [
+        *([f"{count(lower, 'sweep')} whose best trial stands lower"] if lower else []),
+        *([f"{count(few, 'sweep')} with fewer than {_LEAST} trials that scored"]
+          if few else []),
+    ]  # fmt: skip
+    return f" Left out: {' and '.join(words)}." if words else ""
 
 
 def _flip_words(searches: Sequence[Search]) -> str:

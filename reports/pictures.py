@@ -13,7 +13,7 @@ from reports.compare import Comparison, Table
 from reports.diagram import layers_plot
 from reports.difficulty_figures import difficulty_plot
 from reports.evidence import Evidence
-from reports.expected_best import best_plot
+from reports.expected_best import alike, best_plot, size_words
 from reports.illustrate import read_examples
 from reports.pareto_figures import pareto_plot
 from reports.race_figures import race_plot
@@ -118,10 +118,22 @@ def _search_left_out(search: Search, drawn: int, *, prefix: str) -> tuple[Titled
 
 
 def _together(searches: Sequence[Search]) -> tuple[Titled, ...]:
-    """Return the picture of what all searches would have found with fewer trials."""
-    if not searches:
-        return ()
-    return (Titled(title="Expected best", plot=best_plot(searches, name="expected-best")),)
+    """Return what searches would have found with fewer trials: a picture for all that are alike."""
+    groups: dict[object, list[Search]] = {}
+    for search in searches:
+        groups.setdefault(alike(search), []).append(search)
+    if len(groups) == 1:
+        return (Titled(title="Expected best", plot=best_plot(searches, name="expected-best")),)
+    return tuple(
+        Titled(title=_alike_title(group[0]), plot=best_plot(group, name=f"expected-best-{place}"))
+        for place, group in enumerate(groups.values(), 1)
+    )
+
+
+def _alike_title(search: Search) -> str:
+    """Return a heading of searches that are alike, beside others that are not."""
+    where = "unknown data" if search.data is None else search.data.source
+    return f"Expected best {search.goals[0].title} on {where}, trials of {size_words(search)}"
 
 
 def _search_pictures(

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from harness.record import RunRecord, Status
+from harness.record import DataIdentity, RunRecord, Status
 from reports.budgets import consumed, trial_size
 from reports.contenders import varied_fields
 from reports.goals import SCORE, Goal
@@ -53,6 +53,7 @@ class Search:
         trained_ids: run ids of the best trial's finals.
         final_ids, rerun_ids: run ids of those, and of its re-runs, that were tested.
         gap_ids: run ids of all that the gap was computed from; none if there is no gap.
+        data: that the trials saw; None if none says.
         trial_size: epochs and training examples of a trial that nobody stops; None if none says.
         consumed: training examples that all trials did train on, each counted in each epoch.
     """
@@ -72,6 +73,7 @@ class Search:
     final_ids: tuple[str, ...]
     rerun_ids: tuple[str, ...]
     gap_ids: tuple[str, ...]
+    data: DataIdentity | None
     trial_size: tuple[int, int] | None
     consumed: int
 
@@ -145,6 +147,7 @@ def _search(name: str, records: Sequence[RunRecord], goals: tuple[Goal, ...]) ->
         gap_ids=()
         if best is None or gap.value is None
         else (best.run_id, *(r.run_id for r in reruns or tested)),
+        data=next((r.data for r in tried if r.data is not None), None),
         trial_size=trial_size(tried),
         consumed=consumed(tried),
     )
