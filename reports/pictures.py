@@ -118,7 +118,7 @@ def _search_left_out(search: Search, drawn: int, *, prefix: str) -> tuple[Titled
 
 
 def _together(searches: Sequence[Search]) -> tuple[Titled, ...]:
-    """Return what searches would have found with fewer trials: a picture for all that are alike."""
+    """Return what fewer trials would have found: one picture for all searches that are alike."""
     groups: dict[object, list[Search]] = {}
     for search in searches:
         groups.setdefault(alike(search), []).append(search)

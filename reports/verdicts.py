@@ -26,6 +26,10 @@ TESTED = (RANKED_BY, "accuracy", "mean_iou")
 """Measures that pairs are tested by, each a family of its own."""
 
 
+_LEAST_IMAGES = 2
+"""With one there is no spread over images, so nobody can tell anything apart."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tested:
     """A pair by one measure.
@@ -212,6 +216,8 @@ def _not_comparable(runs: Mapping[str, Sequence[Evidence]]) -> dict[str, str]:
             run_id = item.record.run_id
             if item.outcomes is None:
                 reasons[name] = f"run {run_id}: {item.why_none}"
+            elif item.outcomes.ids.size < _LEAST_IMAGES:
+                reasons[name] = f"run {run_id} has fewer than {_LEAST_IMAGES} test images"
             elif reference is None:
                 reference = run_id, item.outcomes
             elif not reference[1].same_images(item.outcomes):

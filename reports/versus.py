@@ -126,8 +126,8 @@ def versus(
     (verdict,) = judge_runs(runs)
     if verdict.absent is not None:
         raise UsageError(
-            f"{first.name} and {second.name} must have predicted the same test images, but "
-            f"{verdict.absent}."
+            f"{first.name} and {second.name} must have predicted the same test images, two or "
+            f"more, but {verdict.absent}."
         )
     by = tuple(dict.fromkeys(by))
     speed = _speed(first, second, floors, comparisons=len(by) if SPEED in by else 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import re
 import shlex
 from itertools import combinations
 from pathlib import Path
@@ -383,6 +384,20 @@ def test_other_test_images_give_no_verdict(tmp_path: Path) -> None:
     assert "other test images" in str(absent[names[0], names[1]])
     able = [pair for pair, why in absent.items() if why is None]
     assert able == ([("a-cnn", "c-cnn")] if names[0] == "a-cnn" else [])
+
+
+@pytest.mark.parametrize("count", [1, 2], ids=["one seed", "two seeds"])
+def test_a_single_test_image_gives_no_verdict(tmp_path: Path, count: int) -> None:
+    photo = dataclasses.replace(DATA, n_test=1)
+    runs = [
+        fabricate(tmp_path, f"{name}-{seed}", config=config(name, seed=seed), data=photo)
+        for name in ("a-cnn", "b-cnn")
+        for seed in range(count)
+    ]
+    (verdict,) = compare(load(*run) for run in runs).tables[0].verdicts
+    assert (verdict.measures, verdict.better) == ({}, None)
+    assert verdict.absent is not None
+    assert re.fullmatch(r"run [ab]-cnn-\d has fewer than 2 test images", verdict.absent)
 
 
 def test_many_rows_stay_quick_and_have_few_verdicts(tmp_path: Path) -> None:

@@ -205,6 +205,16 @@ def test_other_test_images_are_refused(tmp_path: Path) -> None:
         versus(old, new)
 
 
+def test_a_single_test_image_is_refused(tmp_path: Path) -> None:
+    photo = dataclasses.replace(DATA, n_test=1)
+    sides = [
+        Side(name=name, evidence=(load(*fabricate(tmp_path, name, data=photo)),))
+        for name in ("old", "new")
+    ]
+    with pytest.raises(UsageError, match="two or more, but run new has fewer than 2 test images"):
+        versus(*sides)
+
+
 def test_words_say_what_would_tell_more(tmp_path: Path) -> None:
     found = versus(side(tmp_path, "old", 0.95), side(tmp_path, "new", 0.955))
     assert found.outcomes == {"score": "cannot separate"}
