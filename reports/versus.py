@@ -13,7 +13,7 @@ from typing import Literal
 from harness.config import knobs
 from harness.errors import UsageError
 from harness.noise_floor import NoiseFloor
-from harness.record import device_kinds, timing_key
+from harness.record import RunRecord, device_kinds, timing_key
 from reports.compare import DATA_FIELDS, contender_key, data_values, why_not_ranked
 from reports.contenders import throughput
 from reports.evidence import Evidence
@@ -149,10 +149,11 @@ def versus(
 
 
 def check_side(side: Side) -> None:
-    """Refuse runs that are no evidence of one configuration.
+    """Refuse runs that are no evidence of one configuration on one set of data.
 
     Raises:
-        UsageError: there is none, one was not tested, or they differ in more than their seed.
+        UsageError: there is none, one was not tested, they differ in more than their seed, or they
+            saw different data.
     """
     if not side.evidence:
         raise UsageError(f"{side.name} must have a run with a test result, but it has none.")
@@ -176,6 +177,12 @@ def check_side(side: Side) -> None:
                 f"{records[0].run_id} and {other.run_id} differ in {fields}. Name the runs of one "
                 "configuration, separated by commas."
             )
+        seen = _differing_data(records[0], other)
+        if seen:
+            raise UsageError(
+                f"The runs of {side.name} must have seen the same data, but {records[0].run_id} "
+                f"and {other.run_id} differ in: {', '.join(seen)}. Name the runs on one data set."
+            )
     seeds = [record.config.seed for record in records]
     if len(set(seeds)) < len(seeds):
         raise UsageError(
@@ -185,15 +192,19 @@ def check_side(side: Side) -> None:
 
 
 def _check_data(first: Side, second: Side) -> None:
-    values = [data_values(side.evidence[0].record.data) for side in (first, second)
-              if side.evidence[0].record.data is not None]  # fmt: skip
-    pairs = zip(DATA_FIELDS, *values, strict=True)
-    other = [field for field, mine, theirs in pairs if mine != theirs]
+    other = _differing_data(first.evidence[0].record, second.evidence[0].record)
     if other:
         raise UsageError(
             f"{first.name} and {second.name} must have been tested on the same data, but "
             f"different are: {', '.join(other)}."
         )
+
+
+def _differing_data(first: RunRecord, second: RunRecord) -> list[str]:
+    """Return in what the data of two ranked runs, which say what they saw, differ."""
+    values = [data_values(each.data) for each in (first, second) if each.data is not None]
+    pairs = zip(DATA_FIELDS, *values, strict=True)
+    return [field for field, mine, theirs in pairs if mine != theirs]
 
 
 def _mean(side: Side, measure: str) -> float:

@@ -194,6 +194,25 @@ def test_what_cannot_be_compared_is_refused_with_its_reason(tmp_path: Path) -> N
         versus(Side(name="none", evidence=()), old)
 
 
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [({"digest": "d1" * 8}, "content of the training pool"), ({"scene_digest": "s"}, "scenes")],
+)
+def test_a_side_with_runs_on_other_data_is_refused(
+    tmp_path: Path, change: dict[str, Any], field: str
+) -> None:
+    """The configuration is the same: the files in a folder were changed between two runs."""
+    other = dataclasses.replace(DATA, **change)
+    config = RunConfig(dataset="mnist", seed=7)
+    later = load(*fabricate(tmp_path, "later", config=config, data=other))
+    old = side(tmp_path, "old")
+    mixed = Side(name="mixed", evidence=(*old.evidence, later))
+    words = f"mixed must have seen the same data, but old-0 and later differ in: {field}"
+    for sides in ((mixed, old), (old, mixed)):
+        with pytest.raises(UsageError, match=words):
+            versus(*sides)
+
+
 def test_other_test_images_are_refused(tmp_path: Path) -> None:
     old = side(tmp_path, "old", seeds=1)
     record, folder = fabricate(tmp_path, "new", config=RunConfig(dataset="mnist"))
