@@ -73,8 +73,7 @@ def _table(board: Table) -> dict[str, Any]:
         "data": _plain(board.data),
         "budget": _plain(board.budget),
         "contenders": [
-            _plain(row) | {"ranks": _plain(ranges.get(row.name, (row.rank, row.rank)))}
-            for row in board.contenders
+            _plain(row) | {"ranks": _plain(ranges[row.name])} for row in board.contenders
         ],
         "verdicts": [_verdict(each, runs) for each in board.verdicts],
     }

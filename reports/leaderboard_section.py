@@ -82,7 +82,7 @@ def _contender_row(row: Contender, board: Table, notes: Notes) -> list[str]:
 
 def _rank(row: Contender, ranges: Mapping[str, tuple[int, int]]) -> str:
     """Return the rank, or all that the verdicts leave open."""
-    best, worst = ranges.get(row.name, (row.rank, row.rank))
+    best, worst = ranges[row.name]
     return str(best) if best == worst else f"{best}{_UNBROKEN}{worst}"
 
 

@@ -71,6 +71,9 @@ def _on_one_machine(
     fastest, *others = rows
     for row in others[:_MOST_VERDICTS]:
         yield _verdict(fastest, row, links, floor)
+    left_out = len(others) - _MOST_VERDICTS
+    if left_out > 0:
+        yield f"Not compared with the fastest: {count(left_out, 'row')} on {label}, slower still."
     yield (
         f"Noise floor of {label} for single processes: {100 * (noise.relative() or 0.0):.1f} %, "
         f"for these {count(len(rows), 'row')} together {100 * floor:.1f} %; "

@@ -49,7 +49,8 @@ def verdict_lines(
         lines += ["<details>", f"<summary>{more}</summary>", "", *rest, "</details>", ""]
     lines += [*notes.lines(), _MEANING, ""]
     if rows > MOST_CONTENDERS:
-        lines += [f"Only the first {MOST_CONTENDERS} rows are tested against each other.", ""]
+        tested = f"Only the first {MOST_CONTENDERS} rows are tested against each other"
+        lines += [f"{tested}: the others may have any rank.", ""]
     return lines
 
 

@@ -7,6 +7,7 @@ corrected for all pairs (Holm). What is then called better stands, with 95 % for
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -134,23 +135,21 @@ def judge_runs(runs: Mapping[str, Sequence[Evidence]]) -> tuple[Verdict, ...]:
 def rank_ranges(
     contenders: Sequence[Contender], verdicts: Sequence[Verdict]
 ) -> dict[str, tuple[int, int]]:
-    """Return name -> best and worst rank that the verdicts leave open, for rows that have any.
+    """Return name -> best and worst rank that the verdicts leave open.
 
     A contender is behind those that are better and ahead of those that are worse; nobody can tell
-    the rest. All ranges hold together with 95 %, as the verdicts do (Al Mohamad et al. 2022).
+    the rest, so one that nobody tested may have any rank. All ranges hold together with 95 %, as
+    the verdicts do (Al Mohamad et al. 2022).
 
     Args:
         contenders: rows of the table, best first.
         verdicts: of its pairs, see `judge`.
     """
-    judged = {name for each in verdicts for name in (each.first, each.second)}
-    found = {}
-    for row in contenders:
-        if row.name in judged:
-            ahead = sum(each.worse == row.name for each in verdicts)
-            behind = sum(each.better == row.name for each in verdicts)
-            found[row.name] = (1 + ahead, len(contenders) - behind)
-    return found
+    ahead = Counter(each.worse for each in verdicts)
+    behind = Counter(each.better for each in verdicts)
+    return {
+        row.name: (1 + ahead[row.name], len(contenders) - behind[row.name]) for row in contenders
+    }
 
 
 _Values = Mapping[str, NDArray[np.float64]]

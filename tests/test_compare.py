@@ -417,7 +417,7 @@ def test_many_rows_stay_quick_and_have_few_verdicts(tmp_path: Path) -> None:
     assert len(table.verdicts) == 20 * 19 / 2
     assert not any(v.better for v in table.verdicts)
     assert set(table.ranges.values()) == {(1, 60)}
-    assert len(table.ranges) == 20
+    assert len(table.ranges) == 60, "nobody tested the last 40: they may have any rank too"
 
 
 def test_a_command_names_what_is_not_default_and_what_depends_on_the_data() -> None:

@@ -66,6 +66,21 @@ def test_seeds_that_overlap_are_not_told_apart(tmp_path: Path) -> None:
     assert "their intervals over seeds overlap" in lines[0]
 
 
+def test_rows_beyond_the_verdicts_are_counted(tmp_path: Path) -> None:
+    runs = [
+        fabricate(tmp_path, f"r{n}", images_per_s=2000 - 10 * n, epochs=2,
+                  config=RunConfig(dataset="mnist", epochs=2, learning_rate=10**-3 / (1 + n)))
+        for n in range(23)
+    ]  # fmt: skip
+    comparison = compare(load(*run) for run in runs)
+    (board,) = comparison.tables
+    links = {row.name: row.name for row in board.contenders}
+    lines = run_speed_lines(board, links, dict(comparison.machines), [floor()])
+    said = [line for line in lines if line.startswith("- ")]
+    assert len(said) == 20 + 2
+    assert said[-2] == "- Not compared with the fastest: 2 rows on M1, slower still."
+
+
 def test_other_machines_are_not_compared_and_their_floors_not_used(tmp_path: Path) -> None:
     laptop = dataclasses.replace(MACHINE, host_digest="beef")
     assert said(tmp_path, (400, 800), [floor()], machines=(MACHINE, laptop)) == []
