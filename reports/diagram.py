@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from harness.record import ModelFacts
-from reports.blocks import HEADS, blocks, shape_text, split_parts
+from harness.record import Layer, ModelFacts
+from reports.blocks import HEADS, Block, blocks, shape_text, split_parts
 from reports.style import BLUE, GREEN, GREY, ORANGE, PINK, SKY, Omitted, Plot, new_figure
 from reports.wording import code
 
@@ -31,11 +33,12 @@ def layer_table(model: ModelFacts, most: int = MOST_BLOCKS) -> pd.DataFrame:
     multiply_adds (of one image; missing if they were not counted).
     """
     body, head = split_parts(model.layers)
+    drawn_head = _head_blocks(head, max(most // 2, most - len(body)))
     rows = [
         (block.name, block.kind, block.layers, part, shape_text(block.output_shape),
          block.parameters, block.multiply_adds)
-        for part, found in (("backbone", blocks(body, most - len(head))),
-                            ("head", blocks(head, len(head))))
+        for part, found in (("backbone", blocks(body, max(1, most - len(drawn_head)))),
+                            ("head", drawn_head))
         for block in found
     ]  # fmt: skip
     columns = [
@@ -43,6 +46,15 @@ def layer_table(model: ModelFacts, most: int = MOST_BLOCKS) -> pd.DataFrame:
     ]  # fmt: skip
     table = pd.DataFrame(rows, columns=columns)
     return table.astype({"multiply_adds": "Int64"})  # else one missing makes them all floats
+
+
+def _head_blocks(head: Sequence[Layer], most: int) -> tuple[Block, ...]:
+    """Return the layers of a head, all but its outputs summed up if there are more than `most`."""
+    if len(head) <= most:
+        return blocks(head, len(head))
+    outputs = [layer for layer in head if layer.name in HEADS]
+    inside = [layer for layer in head if layer.name not in HEADS]
+    return blocks(inside, max(1, most - len(outputs))) + blocks(outputs, len(outputs))
 
 
 def short(number: int) -> str:

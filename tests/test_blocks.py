@@ -134,6 +134,26 @@ def test_a_deep_network_is_drawn_in_blocks_that_add_up() -> None:
     assert "364 layers are summed up in 7 blocks" in plot.caption
 
 
+@pytest.mark.parametrize("inside", [24, 25, 26, 27, 60])
+@pytest.mark.parametrize("depth", [0, 1, 5, 40])
+def test_a_head_of_many_layers_leaves_room_for_the_backbone(inside: int, depth: int) -> None:
+    # With its two outputs and the pool the head has 27 to 63 layers, about as many as blocks fit.
+    body = tuple(layer(f"conv_{n}", cost=1) for n in range(depth))
+    among = tuple(
+        Layer(name=f"head_dense_{n}", kind="Dense", output_shape=(n,), parameters=1, part="head",
+              multiply_adds=1)
+        for n in range(inside)
+    )  # fmt: skip
+    model = with_head(body + among)
+    table = layer_table(model)
+    assert len(table) <= MOST_BLOCKS
+    by_part = table.groupby("part")["layers"].sum().to_dict()
+    assert by_part == {"head": inside + 3} | ({"backbone": depth} if depth else {})
+    assert table["parameters"].sum() == sum(one.parameters for one in model.layers)
+    assert table["layer"].tolist()[-2:] == ["classification", "bounding_box"]
+    assert draw_layers(table).axes
+
+
 def texts(model: ModelFacts) -> list[str]:
     (axes,) = draw_layers(layer_table(model)).axes
     return [text.get_text() for text in axes.texts]
