@@ -175,11 +175,15 @@ _Results = list[tuple[dict[str, Any], float]]
 def _importances(
     plans: Mapping[str, SweepPlan], records: Sequence[RunRecord], spread: Spread,
     sweeps: Sequence[str],
-) -> Iterator[dict[str, float]]:  # fmt: skip
-    """Return what each searched field explains in each sweep; see `reports.pictures`."""
+) -> Iterator[dict[str, float] | str]:  # fmt: skip
+    """Return what each searched field explains in each sweep, or why nobody can tell.
+
+    See `reports.pictures`.
+    """
     known = [plans[name] for name in sweeps if name in plans]
     shares = spread(_shares, [(plan.space, _results(plan, records)) for plan in known])
-    return (next(shares) if name in plans else {} for name in sweeps)
+    unknown = "its plan is not stored, so nobody knows which fields it searched"
+    return (next(shares) if name in plans else unknown for name in sweeps)
 
 
 def _results(plan: SweepPlan, records: Sequence[RunRecord]) -> _Results:
@@ -195,7 +199,7 @@ def _results(plan: SweepPlan, records: Sequence[RunRecord]) -> _Results:
     return results
 
 
-def _shares(job: tuple[SearchSpace, _Results]) -> dict[str, float]:
-    from sweeps.importance import importances  # scikit-learn takes a second to load
+def _shares(job: tuple[SearchSpace, _Results]) -> dict[str, float] | str:
+    from sweeps.importance import importances, why_unknown  # scikit-learn takes a second to load
 
-    return importances(*job)
+    return why_unknown(*job) or importances(*job)

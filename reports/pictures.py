@@ -26,9 +26,9 @@ from reports.verdict_figures import class_names_of, confusion_plot, iou_plot, sc
 
 AnyPlot = Plot | Omitted
 
-Importances = Callable[[Sequence[str]], Iterator[Mapping[str, float]]]
+Importances = Callable[[Sequence[str]], Iterator[Mapping[str, float] | str]]
 """Names of sweeps in; for each: field -> share in [0, 1] of the variance of the sweep's first goal
-that it explains, empty if that is not known. May compute while nobody waits yet."""
+that it explains, or in words why that is not known. May compute while nobody waits yet."""
 
 _MOST_NETWORKS = 12
 _MOST_UNTESTED = len(PALETTE)
@@ -96,9 +96,9 @@ def choose_pictures(
     )  # fmt: skip
 
 
-def none_known(sweeps: Sequence[str]) -> Iterator[Mapping[str, float]]:
+def none_known(sweeps: Sequence[str]) -> Iterator[Mapping[str, float] | str]:
     """Return no importances of any sweep."""
-    return ({} for _ in sweeps)
+    return ("nobody computed them" for _ in sweeps)
 
 
 def _highest(comparison: Comparison) -> list[str]:
@@ -137,7 +137,7 @@ def _alike_title(search: Search) -> str:
 
 
 def _search_pictures(
-    search: Search, importances: Mapping[str, float], *, prefix: str
+    search: Search, importances: Mapping[str, float] | str, *, prefix: str
 ) -> tuple[Titled, ...]:
     what = search.goals[0].title.removeprefix("validation ").capitalize()
     front = Titled(title="Pareto front", plot=front_plot(search, name=f"{prefix}front"))

@@ -292,13 +292,17 @@ def importance_table(importances: Mapping[str, float]) -> pd.DataFrame:
 
 
 def importance_plot(
-    importances: Mapping[str, float] | None, *, sweep: str, name: str
+    importances: Mapping[str, float] | str, *, sweep: str, name: str
 ) -> Plot | Omitted:
-    """Return how much of the variance of what was searched for each field explains."""
-    if not importances:
-        return Omitted(
-            name=name, reason=f"sweep {sweep} has too few finished trials for importances"
-        )
+    """Return how much of the variance of what was searched for each field explains.
+
+    Args:
+        importances: field -> share, of one field at least; or why they are not known.
+        sweep: name of the sweep.
+        name: of the file, without ending.
+    """
+    if isinstance(importances, str):
+        return Omitted(name=name, reason=f"unknown in sweep {sweep}: {importances}")
     table = importance_table(importances)
     return Plot(
         name=name,

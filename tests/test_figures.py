@@ -320,9 +320,9 @@ def test_all_trials_failed_is_still_a_picture(tmp_path: Path) -> None:
 def test_importances_are_drawn_or_said_to_be_absent() -> None:
     picture(importance_plot({"b": 0.2, "a": 0.8}, sweep="s", name="i"), width_px=1050)
     picture(importance_plot({"b": 0.0}, sweep="s", name="i"), width_px=1050)
-    missing = importance_plot(None, sweep="s", name="i")
+    missing = importance_plot("all finished trials reached the same", sweep="s", name="i")
     assert isinstance(missing, Omitted)
-    assert missing.reason == "sweep s has too few finished trials for importances"
+    assert missing.reason == "unknown in sweep s: all finished trials reached the same"
 
 
 def test_curves_of_one_epoch_and_of_seeds(tmp_path: Path) -> None:

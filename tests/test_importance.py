@@ -11,9 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from records import fabricate_sweep
+from toy_sweep import toy_plan
 
+from harness.cmd_report import _importances
+from reports.drawing import one_by_one
 from sweeps.axes import Choice, Range, Value
-from sweeps.importance import MIN_TRIALS, importances
+from sweeps.importance import MIN_TRIALS, importances, why_unknown
 from sweeps.space import DEFAULT_SPACE, SearchSpace
 
 Params = dict[str, float]
@@ -113,12 +117,29 @@ def test_fields_that_not_every_trial_draws_are_left_out() -> None:
 
 def test_nothing_is_said_where_nothing_can_be_known() -> None:
     made = results(lambda p: p["box_weight"])
-    assert importances(DEFAULT_SPACE, made[: MIN_TRIALS - 1]) == {}
-    assert importances(DEFAULT_SPACE, []) == {}
-    assert importances(DEFAULT_SPACE, [(params, 0.5) for params, _ in made]) == {}
     alone = SearchSpace(axes=(Range(name="box_weight", low=0.1, high=1.0),))
-    assert importances(alone, made) == {}
+    still = [(params | {"box_weight": 1.0, "class_weight": 1.0}, value) for params, value in made]
+    for space, some, reason in (
+        (DEFAULT_SPACE, made[: MIN_TRIALS - 1], "they need 10 finished trials, and there are 9"),
+        (DEFAULT_SPACE, [], "they need 10 finished trials, and there are 0"),
+        (DEFAULT_SPACE, [(params, 0.5) for params, _ in made], "all finished trials reached the"),
+        (alone, made, "two fields that every trial draws, and only one is searched"),
+        (DEFAULT_SPACE, still, "two fields that took several values"),
+    ):
+        assert reason in str(why_unknown(space, some))
+        assert importances(space, some) == {}
+    assert why_unknown(DEFAULT_SPACE, made[:MIN_TRIALS]) is None
     assert len(importances(DEFAULT_SPACE, made[:MIN_TRIALS])) == 3
+
+
+def test_a_report_says_why_it_knows_none(tmp_path: Path) -> None:
+    known = toy_plan(name="known")
+    trials = [record for record, _ in fabricate_sweep(tmp_path, "known", trials=5)]
+    found = list(_importances({"known": known}, trials, one_by_one, ["lost", "known"]))
+    assert found == [
+        "its plan is not stored, so nobody knows which fields it searched",
+        "they need 10 finished trials, and there are 4",
+    ]
 
 
 def test_optuna_stays_silent() -> None:
