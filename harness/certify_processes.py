@@ -33,7 +33,7 @@ _PAUSE_S = 0.05
 
 
 def observe(
-    spec: Spec, request: Mapping[str, Any], *, gpus: int, probe: str = PROBE,
+    spec: Spec, request: Mapping[str, Any], *, gpus: Sequence[str], probe: str = PROBE,
     time_limit_s: float = TIME_LIMIT_S,
 ) -> list[Observed]:  # fmt: skip
     """Measure one strategy; return what each of its workers saw, the chief first.
@@ -41,7 +41,7 @@ def observe(
     Args:
         spec: of the strategy.
         request: a `certify_probe.Request` as JSON values.
-        gpus: GPUs of this machine.
+        gpus: those that may be used, as `visible_gpus` names them.
         probe: "module:function" that runs in the processes, given the request and a file to write.
         time_limit_s: after so long all are ended.
 
@@ -58,7 +58,7 @@ def observe(
 
 @contextlib.contextmanager
 def _running(
-    spec: Spec, request: Mapping[str, Any], folder: Path, gpus: int, probe: str
+    spec: Spec, request: Mapping[str, Any], folder: Path, gpus: Sequence[str], probe: str
 ) -> Iterator[list[Fresh]]:
     """Start the processes of a strategy; none is left when the block ends, however it ends."""
     started: list[Fresh] = []
@@ -108,7 +108,7 @@ def _failure(spec: Spec, started: Sequence[Fresh]) -> BenchError:
     return BenchError(f"`{spec.text}`: worker {first} {started[first].last_words()}.")
 
 
-def _environments(spec: Spec, gpus: int) -> list[dict[str, str]]:
+def _environments(spec: Spec, gpus: Sequence[str]) -> list[dict[str, str]]:
     """Return the variables of each worker: its place in the cluster, and a GPU of its own."""
     common = {"TF_CPP_MIN_LOG_LEVEL": "3"}
     if spec.strategy != "multiworker":
@@ -120,7 +120,7 @@ def _environments(spec: Spec, gpus: int) -> list[dict[str, str]]:
             "TF_CONFIG": json.dumps(
                 {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": k}}
             ),
-            "CUDA_VISIBLE_DEVICES": str(k) if gpus >= spec.workers else "-1",
+            "CUDA_VISIBLE_DEVICES": gpus[k] if len(gpus) >= spec.workers else "-1",
         }
         for k in range(spec.workers)
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
@@ -34,7 +34,7 @@ def certify(
     specs: tuple[Spec, ...],
     *,
     steps: int,
-    gpus: int,
+    gpus: Sequence[str],
     out: Path,
     tracking_uri: str | None,
     experiment: str,
@@ -46,7 +46,7 @@ def certify(
         config: what to train; `global_batch_size` is set, `strategy` and `devices` are not.
         specs: the strategies, the reference first.
         steps: of the loss path.
-        gpus: GPUs of this machine.
+        gpus: those that may be used, as `visible_gpus` names them.
         out: folder for all results.
         tracking_uri: MLflow store as given, or None.
         experiment: name in MLflow.
@@ -88,8 +88,9 @@ def _check_enough(config: RunConfig, n_train: int) -> None:
 
 
 def _measured(
-    config: RunConfig, specs: tuple[Spec, ...], steps: int, gpus: int, data_dir: Path | None
-) -> Certificate:
+    config: RunConfig, specs: tuple[Spec, ...], steps: int, gpus: Sequence[str],
+    data_dir: Path | None,
+) -> Certificate:  # fmt: skip
     started, start = datetime.now(UTC), perf_counter()
     seen: list[list[Observed]] = []
     for place, spec in enumerate(specs):

@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from harness.config import knobs
-from harness.contender_specs import MOST_STEPS, check_shares, gpus_of_this_machine, parse_specs
+from harness.contender_specs import MOST_STEPS, check_shares, parse_specs
+from harness.devices import visible_gpus
 from harness.errors import UsageError
 from harness.options import (
     DEFAULT_OUT,
@@ -125,8 +126,8 @@ def certify(**values: Any) -> None:
     if not 2 <= values["steps"] <= MOST_STEPS:
         raise UsageError(f"--steps must be 2 to {MOST_STEPS}, got {values['steps']}.")
     config = read_config(values)
-    gpus = gpus_of_this_machine()
-    specs = parse_specs(values["strategies"], gpus=gpus)
+    gpus = visible_gpus()
+    specs = parse_specs(values["strategies"], gpus=len(gpus))
     check_shares(specs, values["global_batch_size"])
     from harness import cmd_certify
 

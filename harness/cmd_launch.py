@@ -14,13 +14,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO
 
 from harness.cluster import VARIABLE, Address, Cluster, control_address, parse_hosts
 from harness.cmd_cluster import LAUNCHER
 from harness.config import RunConfig
 from harness.console import note, say
+from harness.devices import visible_gpus
 from harness.errors import InterruptedRun, UsageError
 from harness.options import check_workers
 
@@ -234,17 +234,9 @@ def _share_of_gpus(place: int, workers: int) -> dict[str, str]:
 
     With fewer GPUs than workers all train on the CPU: two processes cannot share one in step.
     """
-    gpus = _gpus()
+    gpus = visible_gpus()
     if not gpus or workers == 1:
         return {}
     share = len(gpus) // workers
     mine = gpus[place * share : (place + 1) * share]
     return {"CUDA_VISIBLE_DEVICES": ",".join(mine) or "-1"}
-
-
-def _gpus() -> list[str]:
-    """Return the names of the GPUs that this process may use."""
-    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if allowed is not None:
-        return [name for name in allowed.split(",") if name not in ("", "-1")]
-    return [path.name.removeprefix("nvidia") for path in sorted(Path("/dev").glob("nvidia[0-9]*"))]

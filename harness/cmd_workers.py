@@ -12,7 +12,7 @@ from pathlib import Path
 from architectures.builtin import BUILTIN
 from harness.config import RunConfig
 from harness.console import waiting
-from harness.devices import parse_devices, uses_tpu
+from harness.devices import parse_devices, uses_tpu, visible_gpus
 from harness.errors import DeviceError, PluginError, UsageError
 from harness.machine import cpu_cores
 from sweeps.pool import LocalPool
@@ -75,7 +75,7 @@ def count_workers(asked: int | None, config: RunConfig, most: int) -> int:
         return 1
     if len(parse_devices(config.devices)) > 1 or config.strategy == "mirrored":
         return 1
-    return min(most, _gpus(config) or max(1, cpu_cores() // max(1, config.threads)))
+    return min(most, len(_gpus(config)) or max(1, cpu_cores() // max(1, config.threads)))
 
 
 def check_before_trials(trials: Sequence[RunConfig]) -> None:
@@ -119,13 +119,11 @@ def _try(code: str, argument: str) -> tuple[int, str]:
     return done.returncode, words[-1] if words else f"exit code {done.returncode}"
 
 
-def _gpus(config: RunConfig) -> int:
-    """Return how many GPUs workers may be given one each; 0 where the CPU or a TPU is used."""
+def _gpus(config: RunConfig) -> list[str]:
+    """Return the GPUs of which workers may be given one each; none for the CPU or a TPU."""
     if config.strategy == "cpu" or config.devices.startswith("cpu"):
-        return 0
-    if uses_tpu(config.strategy, config.devices):
-        return 0
-    return len(list(Path("/dev").glob("nvidia[0-9]*")))
+        return []
+    return [] if uses_tpu(config.strategy, config.devices) else visible_gpus()
 
 
 def worker_environment(config: RunConfig, slot: int) -> Mapping[str, str]:
@@ -135,5 +133,5 @@ def worker_environment(config: RunConfig, slot: int) -> Mapping[str, str]:
     if not gpus:
         values["CUDA_VISIBLE_DEVICES"] = "-1"
     elif not config.devices and config.strategy != "mirrored":
-        values["CUDA_VISIBLE_DEVICES"] = str(slot % gpus)
+        values["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
     return values

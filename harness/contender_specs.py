@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 from harness.devices import replica_batch
 from harness.errors import UsageError, unknown_name
@@ -52,7 +51,7 @@ def parse_specs(text: str, *, gpus: int) -> tuple[Spec, ...]:
 
     Args:
         text: names with commas between; `mirrored` and `multiworker` take a number behind a colon.
-        gpus: GPUs of this machine.
+        gpus: how many GPUs may be used.
 
     Raises:
         UsageError: a name or number is not allowed, one comes twice, or there is only one.
@@ -82,11 +81,6 @@ def check_shares(specs: tuple[Spec, ...], global_batch: int) -> None:
         )  # fmt: skip
 
 
-def gpus_of_this_machine() -> int:
-    """Return how many GPUs the system shows, without loading TensorFlow."""
-    return len(list(Path("/dev").glob("nvidia[0-9]*")))
-
-
 def _spec(text: str, gpus: int) -> Spec:
     found = _SPEC.fullmatch(text)
     if not found or found[1] not in KINDS:
@@ -99,7 +93,7 @@ def _spec(text: str, gpus: int) -> Spec:
         raise UsageError(f"`{name}` must have at least 2 replicas, got {text!r}.")
     match name:
         case "gpu" if not gpus:
-            raise UsageError("`gpu` needs a GPU, but this machine has none. Leave it out.")
+            raise UsageError("`gpu` needs a GPU, but there is none to be used. Leave it out.")
         case "mirrored":
             if not found[2] and gpus > 2:
                 count = gpus

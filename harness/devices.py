@@ -6,6 +6,7 @@ import importlib.util
 import os
 import re
 from collections.abc import Mapping
+from itertools import takewhile
 from pathlib import Path
 
 from harness.errors import DeviceError, unknown_name
@@ -22,6 +23,12 @@ STRATEGIES: dict[str, str] = {
 
 LOCAL_TPU = "local"
 """How the TPU of this machine is named, by TensorFlow's resolver too."""
+
+DEV = Path("/dev")
+"""Folder of the device files."""
+
+# A number, or the beginning of a unique name; CUDA ignores all from the first other word on.
+_VISIBLE = re.compile(r"\d+|(GPU|MIG)-.+")
 
 # A TPU's name, as Google Cloud allows it, or its address.
 _DEVICE = re.compile(
@@ -105,9 +112,22 @@ def uses_tpu(strategy: str, devices: str) -> bool:
     return strategy == "tpu" or (strategy == "auto" and find_tpu() is not None)
 
 
-def find_tpu(
-    environment: Mapping[str, str] = os.environ, *, dev: Path = Path("/dev")
-) -> str | None:
+def visible_gpus(environment: Mapping[str, str] = os.environ) -> list[str]:
+    """Return the names of the GPUs that this process may use, as CUDA_VISIBLE_DEVICES takes them.
+
+    Whoever gives a process GPUs of its own must choose from these: a scheduler may have granted
+    some of the machine's only. Looks at the environment and at device files alone.
+    """
+    files = list(DEV.glob("nvidia[0-9]*"))
+    allowed = environment.get("CUDA_VISIBLE_DEVICES")
+    if allowed is None or not files:
+        # Not the files' own numbers: CUDA counts what a container shows from 0.
+        return [str(number) for number in range(len(files))]
+    names = (name.strip() for name in allowed.split(","))
+    return list(takewhile(_VISIBLE.fullmatch, names))
+
+
+def find_tpu(environment: Mapping[str, str] = os.environ, *, dev: Path = DEV) -> str | None:
     """Return the name of the TPU that TPU_NAME names or this machine has; None if there is none.
 
     Looks at the environment and at device files alone, which costs less than a millisecond.

@@ -38,8 +38,12 @@ def pids(path: Path, count: int) -> list[int]:
     raise AssertionError("they did not start")
 
 
-@pytest.mark.parametrize(("gpus", "devices"), [(0, ["-1"] * 3), (3, ["0", "1", "2"])])
-def test_workers_know_their_place_and_come_back_in_order(gpus: int, devices: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("gpus", "devices"), [(["0", "1"], ["-1"] * 3), (["5", "GPU-a", "2"], ["5", "GPU-a", "2"])]
+)
+def test_workers_know_their_place_and_come_back_in_order(
+    gpus: list[str], devices: list[str]
+) -> None:
     seen = observe(THREE, {"steps": 2}, gpus=gpus, probe="probes:tell_place")
     told = [each.silenced for each in seen]
     assert told == [('{"steps": 2}', str(k), device) for k, device in enumerate(devices)]
@@ -47,12 +51,12 @@ def test_workers_know_their_place_and_come_back_in_order(gpus: int, devices: lis
 
 def test_the_worker_that_knows_why_is_heard() -> None:
     with pytest.raises(UsageError, match=re.escape("`multiworker:3`: The sky must be blue.")):
-        observe(THREE, {}, gpus=0, probe="probes:break_one")
+        observe(THREE, {}, gpus=[], probe="probes:break_one")
 
 
 def test_a_crash_is_told_with_its_last_words() -> None:
     with pytest.raises(BenchError) as error:
-        observe(ONE, {"what": "love"}, gpus=0, probe="probes:shout")
+        observe(ONE, {"what": "love"}, gpus=[], probe="probes:shout")
     assert str(error.value) == (
         "`cpu`: worker 0 ended with exit code 1, with the last words "
         "'ValueError: no idea what love is'."
@@ -63,7 +67,7 @@ def test_a_crash_is_told_with_its_last_words() -> None:
 def test_time_is_bounded_and_nobody_is_left(tmp_path: Path) -> None:
     request = {"pids": str(tmp_path / "pids")}
     with pytest.raises(BenchError, match="must measure within 2 s, but worker 0, 1, 2 did not"):
-        observe(THREE, request, gpus=0, probe="probes:wait", time_limit_s=2)
+        observe(THREE, request, gpus=[], probe="probes:wait", time_limit_s=2)
     told = tmp_path / "pids"
     # On a busy machine none of them may have come that far.
     assert not any(alive(int(pid)) for pid in (told.read_text().split() if told.exists() else []))
@@ -74,7 +78,7 @@ def test_interrupted_it_leaves_nobody(tmp_path: Path) -> None:
     code = f"""
 from harness import certify_processes, contender_specs
 _, spec = contender_specs.parse_specs("cpu,multiworker:2", gpus=0)
-certify_processes.observe(spec, {request}, gpus=0, probe="probes:wait")
+certify_processes.observe(spec, {request}, gpus=[], probe="probes:wait")
 """
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=-3) as process:

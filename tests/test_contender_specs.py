@@ -45,7 +45,7 @@ def test_replicas() -> None:
         ("cpu:2,mirrored", "`cpu` is one device and takes no number, got 'cpu:2'."),
         ("cpu,mirrored:1", "`mirrored` must have at least 2 replicas, got 'mirrored:1'."),
         ("cpu,multiworker:0", "`multiworker` must have at least 2 replicas"),
-        ("cpu,gpu", "`gpu` needs a GPU, but this machine has none. Leave it out."),
+        ("cpu,gpu", "`gpu` needs a GPU, but there is none to be used. Leave it out."),
     ],
 )
 def test_what_is_refused(text: str, words: str) -> None:

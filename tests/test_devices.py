@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness import devices as module
 from harness.devices import (
     STRATEGIES,
     check_devices,
@@ -18,6 +19,7 @@ from harness.devices import (
     parse_devices,
     replica_batch,
     uses_tpu,
+    visible_gpus,
 )
 from harness.errors import DeviceError, UsageError
 
@@ -150,6 +152,30 @@ def test_a_tpu_is_looked_for_in_the_environment(tmp_path: Path) -> None:
     assert find_tpu(libtpu, dev=tmp_path) == "local"
     assert find_tpu(libtpu | {"TPU_NAME": " My-TPU "}, dev=tmp_path) == "my-tpu"
     assert find_tpu({"TPU_NAME": ""}, dev=tmp_path / "none") is None
+
+
+@pytest.mark.parametrize(
+    ("allowed", "names"),
+    [
+        (None, ["0", "1"]),  # a container shows two: CUDA counts them from 0
+        ("3", ["3"]),
+        ("1, 0", ["1", "0"]),
+        ("GPU-8932f937,MIG-3a", ["GPU-8932f937", "MIG-3a"]),
+        ("2,-1,3", ["2"]),  # CUDA stops at the first that is none
+        ("", []),
+        ("-1", []),
+        ("NoDevFiles", []),
+    ],
+)
+def test_gpus_are_those_that_this_process_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, allowed: str | None, names: list[str]
+) -> None:
+    environment = {} if allowed is None else {"CUDA_VISIBLE_DEVICES": allowed}
+    monkeypatch.setattr(module, "DEV", tmp_path)
+    assert visible_gpus(environment) == [], "no file of a GPU"
+    for name in ("nvidia6", "nvidia7", "nvidiactl", "nvidia-uvm"):
+        (tmp_path / name).touch()
+    assert visible_gpus(environment) == names
 
 
 def test_who_uses_a_tpu(monkeypatch: pytest.MonkeyPatch) -> None:

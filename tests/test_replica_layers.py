@@ -89,7 +89,7 @@ def test_keras_alone_gives_all_replicas_the_same_draw() -> None:
 @pytest.mark.slow
 def test_replicas_of_several_processes_follow_the_same_rule() -> None:
     _, workers = parse_specs("cpu,multiworker:2", gpus=0)
-    seen = observe(workers, {}, gpus=0, probe="drawing_worker:tell")
+    seen = observe(workers, {}, gpus=[], probe="drawing_worker:tell")
     for count in range(2):
         for replica, worker in enumerate(seen):
             assert (worker.path.outputs[count] > 0).tolist() == kept_by_rule(replica, count)
