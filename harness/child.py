@@ -6,13 +6,13 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from harness.child_python import environment, exit_text, last_words, python
 from harness.errors import StoreError
 from harness.rendezvous import Inbox, Lost, Said
 from harness.wire import Broken, Wire
@@ -27,9 +27,6 @@ strategy holds the interpreter until TensorFlow of every worker has answered."""
 
 DEATH_S = 5.0
 """Time that a process whose connection ended gets to leave its exit code."""
-
-LAST_WORDS = 300
-"""Characters of the last line in a dead process's log that are quoted."""
 
 
 class Child:
@@ -95,19 +92,15 @@ class Child:
             self._process.wait()
 
     def _spawn(self, descriptor: int, log: int) -> subprocess.Popen[bytes]:
-        """Start a process that finds modules exactly where this one does."""
-        path = os.pathsep.join(entry for entry in sys.path if entry)
         return subprocess.Popen(
-            # -P: the folder the user happens to stand in is no place to import from.
-            [sys.executable, "-P", "-m", "harness.trainer", str(os.getpid()), str(descriptor),
-             self._function],
+            python("-m", "harness.trainer", str(os.getpid()), str(descriptor), self._function),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             pass_fds=(descriptor,),
-            env={**os.environ, "PYTHONPATH": path, **self._environment},
+            env=environment(self._environment),
             start_new_session=True,  # its own group: Ctrl-C is the supervisor's affair
-        )  # fmt: skip
+        )
 
     def _listen(self, wire: Wire, process: subprocess.Popen[bytes]) -> None:
         try:
@@ -129,24 +122,7 @@ class Child:
         with suppress(subprocess.TimeoutExpired):
             code = process.wait(DEATH_S)
             if code in (-signal.SIGKILL, -signal.SIGTERM):
-                return _exit_text(code)
-            why = _exit_text(code)
-        words = self._last_words()
+                return exit_text(code)
+            why = exit_text(code)
+        words = last_words(self._log)
         return f"{why}, with the last words {words!r} (log: {self._log})" if words else why
-
-    def _last_words(self) -> str:
-        with suppress(OSError), self._log.open("rb") as log:
-            size = log.seek(0, os.SEEK_END)
-            log.seek(max(0, size - 4 * LAST_WORDS))
-            lines = log.read().decode(errors="replace").split("\n")
-            return next((line for line in reversed(lines) if line.strip()), "")[:LAST_WORDS]
-        return ""
-
-
-def _exit_text(code: int) -> str:
-    if code >= 0:
-        return f"ended with exit code {code}"
-    try:
-        return f"was killed by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"was killed by signal {-code}"

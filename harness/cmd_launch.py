@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import IO
 
+from harness.child_python import environment, python
 from harness.cluster import VARIABLE, Address, Cluster, control_address, parse_hosts
 from harness.cmd_cluster import LAUNCHER
 from harness.config import RunConfig
@@ -203,18 +204,16 @@ def _started(
     cluster: Cluster, index: int, arguments: Sequence[str], gpus: Mapping[str, str]
 ) -> _Worker:
     """Start a worker; the chief has the screen, the others' lines are marked."""
-    path = os.pathsep.join(entry for entry in sys.path if entry)
-    mine = {VARIABLE: cluster.tf_config(index), LAUNCHER: str(os.getpid()), "PYTHONPATH": path}
+    mine = {VARIABLE: cluster.tf_config(index), LAUNCHER: str(os.getpid())}
     chief = index == 0
     process = subprocess.Popen(
-        # -P: the folder the user happens to stand in is no place to import from.
-        [sys.executable, "-P", "-c", _BENCH, *arguments],
+        python("-c", _BENCH, *arguments),
         stdin=subprocess.DEVNULL,
         stdout=None if chief else subprocess.PIPE,
         stderr=None if chief else subprocess.STDOUT,
         text=True,
         errors="replace",
-        env={**os.environ, **gpus, **mine},
+        env=environment({**gpus, **mine}),
         start_new_session=True,  # Ctrl-C comes here first, and is passed on once
     )
     if process.stdout is None:

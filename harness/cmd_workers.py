@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from architectures.builtin import BUILTIN
+from harness.child_python import environment, python
 from harness.config import RunConfig
 from harness.console import waiting
 from harness.devices import parse_devices, uses_tpu, visible_gpus
@@ -37,10 +37,10 @@ except BenchError as error:
 
 def start_pool(config: RunConfig, log_dir: Path, hang_after_s: float, workers: int) -> LocalPool:
     """Start processes that train; `config` says which devices they share."""
-    environment = partial(worker_environment, config)
     return LocalPool(
-        workers, execute=EXECUTE, log_dir=log_dir, environment=environment, silence_s=hang_after_s
-    )
+        workers, execute=EXECUTE, log_dir=log_dir, silence_s=hang_after_s,
+        environment=partial(worker_environment, config),
+    )  # fmt: skip
 
 
 def check_sweepable(asked: int | None, config: RunConfig) -> None:
@@ -113,8 +113,9 @@ def check_before_trials(trials: Sequence[RunConfig]) -> None:
 def _try(code: str, argument: str) -> tuple[int, str]:
     """Run code in a fresh process; return its exit code and, if it failed, its last words."""
     done = subprocess.run(
-        [sys.executable, "-c", code, argument], capture_output=True, text=True, check=False
-    )
+        python("-c", code, argument), env=environment(), capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
     words = (done.stdout.strip() or done.stderr.strip()).splitlines()
     return done.returncode, words[-1] if words else f"exit code {done.returncode}"
 

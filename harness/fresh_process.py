@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from harness.cause import cause_of, memory_words
+from harness.child_python import environment, exit_text, last_words, python
 from harness.errors import BenchError, UsageError
 from harness.plain_words import in_words
 from harness.store import write_atomically
 
-_LAST_WORDS = 300
 _PAUSE_S = 0.1  # whoever waits shall not disturb
 
 _CODE = """
@@ -67,9 +67,7 @@ class Fresh:
 
     def last_words(self) -> str:
         """Return how it ended, with the last line of its log."""
-        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
-        words = next((line for line in reversed(lines) if line.strip()), "")[:_LAST_WORDS]
-        how = f"ended with exit code {self.process.returncode}"
+        words, how = last_words(self.log), exit_text(self.process.returncode)
         return f"{how}, with the last words {words!r}" if words else f"{how}, without a word"
 
     def result(self, limit_s: float) -> str:
@@ -105,13 +103,12 @@ def start(probe: str, request: str, folder: Path, *, name: str, extra: Mapping[s
         name: of these files.
         extra: variables of its environment, beside this process's own.
     """
-    path = os.pathsep.join(entry for entry in sys.path if entry)
     to, log = folder / f"{name}.result", folder / f"{name}.log"
     with log.open("wb") as file:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _CODE, probe, request, str(to)],
+            python("-c", _CODE, probe, request, str(to)),
             stdin=subprocess.PIPE, stdout=file, stderr=file,
-            env={**os.environ, "PYTHONPATH": path, **extra},
+            env=environment(extra),
             start_new_session=True,  # Ctrl-C is this process's affair
         )  # fmt: skip
     return Fresh(process=process, to=to, log=log)

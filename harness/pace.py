@@ -8,16 +8,15 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import os
 import statistics
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.child_python import environment, python
 from harness.config import RunConfig
 from harness.errors import BenchError
 
@@ -83,7 +82,7 @@ def measure(
         "configs": [config.to_json() for config in configs],
         "data_dir": str(data_dir.absolute()) if data_dir else None,
     }
-    probes = [_Probe(job, environment) for environment in environments]
+    probes = [_Probe(job, extra) for extra in environments]
     try:
         for probe in probes:
             probe.hear()
@@ -102,12 +101,11 @@ def measure(
 class _Probe:
     """A process that measures when it is told to."""
 
-    def __init__(self, job: Mapping[str, Any], environment: Mapping[str, str]) -> None:
-        path = os.pathsep.join(entry for entry in sys.path if entry)
+    def __init__(self, job: Mapping[str, Any], extra: Mapping[str, str]) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _PROBE, json.dumps(job)],
+            python("-c", _PROBE, json.dumps(job)),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            env={**os.environ, "PYTHONPATH": path, **environment},
+            env=environment(extra),
         )  # fmt: skip
         assert self._process.stdin is not None
         assert self._process.stdout is not None

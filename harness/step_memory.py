@@ -10,10 +10,10 @@ import contextlib
 import dataclasses
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from harness.child_python import environment, python
 from harness.config import RunConfig
 from harness.record import Measure
 
@@ -61,8 +61,8 @@ def measuring(config: RunConfig) -> Iterator[subprocess.Popen[str]]:
     """
     text = json.dumps(dataclasses.replace(config, pretrained="none").to_json())
     process = subprocess.Popen(
-        [sys.executable, "-c", _CODE, text],
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        python("-c", _CODE, text), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        env=environment(),
     )  # fmt: skip
     with process:
         try:

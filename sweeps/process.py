@@ -5,19 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from harness.child_python import environment, exit_text, last_words, python
 from harness.errors import BenchError
 from harness.store import cannot_write
 from sweeps.growth import COUNTERS, Growth, oom_kills, resident_mib
 from sweeps.protocol import Job, Report, decode_report, encode
-
-LAST_WORDS = 300
-"""Characters of the last line in a dead worker's log that are quoted."""
 
 
 class LocalWorker:
@@ -27,7 +24,7 @@ class LocalWorker:
         slot: its number in the pool.
         execute: "module:function", see `sweeps.worker`.
         log_dir: folder of the log.
-        environment: variables added to this process's own.
+        extra: variables added to this process's own.
         growth: judges its memory.
         oom_counters: where the kernel counts what it killed for lack of memory.
 
@@ -41,7 +38,7 @@ class LocalWorker:
         slot: int,
         execute: str,
         log_dir: Path,
-        environment: Mapping[str, str],
+        extra: Mapping[str, str],
         *,
         growth: Growth,
         oom_counters: Sequence[Path] = COUNTERS,
@@ -60,7 +57,7 @@ class LocalWorker:
         with log:
             self._log_start = log.tell()
             try:
-                self._process = _spawn(execute, log.fileno(), environment)
+                self._process = _spawn(execute, log.fileno(), extra)
             except OSError as error:  # the limit of processes, or of memory
                 raise BenchError(
                     f"Worker {slot} cannot be started: {error.strerror or error}. Use fewer "
@@ -145,10 +142,10 @@ class LocalWorker:
 
     def obituary(self, fault: str | None) -> str:
         """Return in words how the worker ended, with the last line of its log."""
-        how = fault or _exit_text(self._process.returncode)
+        how = fault or exit_text(self._process.returncode)
         if fault is None and self.lacked_memory():
             how += ", as the kernel does for lack of memory,"
-        words = self._last_words()
+        words = last_words(self.log, self._log_start)
         return f"{how}, with the last words {words!r}" if words else f"{how}, without a word"
 
     def _bytes(self) -> bytes:
@@ -165,35 +162,14 @@ class LocalWorker:
             chunks.append(chunk)
         return b"".join(chunks)
 
-    def _last_words(self) -> str:
-        with suppress(OSError), self.log.open("rb") as log:
-            size = log.seek(0, os.SEEK_END)
-            log.seek(max(self._log_start, size - 4 * LAST_WORDS))
-            lines = log.read().decode(errors="replace").split("\n")
-            # The last line of a traceback is the exception; the rest is in the log.
-            return next((line for line in reversed(lines) if line.strip()), "")[:LAST_WORDS]
-        return ""
 
-
-def _spawn(execute: str, log: int, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """Start a worker that finds modules exactly where this process does."""
-    path = os.pathsep.join(entry for entry in sys.path if entry)
+def _spawn(execute: str, log: int, extra: Mapping[str, str]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        # -P: the folder the user happens to stand in is no place to import from.
-        [sys.executable, "-P", "-m", "sweeps.worker", str(os.getpid()), execute],
+        python("-m", "sweeps.worker", str(os.getpid()), execute),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=log,
         bufsize=0,
-        env={**os.environ, "PYTHONPATH": path, **environment},
+        env=environment(extra),
         start_new_session=True,  # its own group: Ctrl-C is the coordinator's affair
     )
-
-
-def _exit_text(code: int) -> str:
-    if code >= 0:
-        return f"ended with exit code {code}"
-    try:
-        return f"was killed by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"was killed by signal {-code}"

@@ -271,6 +271,7 @@ def test_one_command_at_a_time_runs_a_sweep(
 @pytest.mark.slow
 def test_gpus_and_own_backbones_must_be_there(home: Path) -> None:
     (home / "mine.py").write_text("raise RuntimeError('not today')")
+    (home / "random.py").write_text("raise RuntimeError('another one')")
     (home / "flat.py").write_text("def net(image_shape, width=1.0): pass")
     lines = {
         f"{RUN} --strategy gpu": (2, r"TensorFlow must see gpu:0, but [^\n]+"),

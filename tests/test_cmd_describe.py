@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import signal
+import sys
 from pathlib import Path
 
 import matplotlib.image
@@ -20,8 +20,6 @@ from harness.config import RunConfig
 from harness.plain_words import in_words
 from harness.record import Layer, Measure, ModelFacts
 from harness.step_memory import StepMemory, absent, measuring, result
-
-ROOT = Path(__file__).parent.parent
 
 MINE = """
 import os
@@ -49,17 +47,24 @@ def broken(image_shape):
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with a plug-in in it that other processes can import too."""
+    """The current folder, with a plug-in in it."""
     monkeypatch.delenv("BENCH_OUT", raising=False)
-    monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{tmp_path}")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.py").write_text(MINE)
     (tmp_path / "folder").mkdir()
     return tmp_path
 
 
+@pytest.fixture
+def on_path(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """That folder, last on the path as `bench` puts it."""
+    monkeypatch.setattr(sys, "path", [*sys.path, str(home)])
+    return home
+
+
 @pytest.mark.slow
 def test_layers_costs_memory_and_diagram(home: Path) -> None:
+    (home / "random.py").write_text("raise RuntimeError('another one')")
     done = warm_process.run("describe", "mine:small", "--width", "2", "--batch-size", "4")
     assert done.returncode == 0, done.stderr
     rows = [re.split(r"\s{2,}", line.strip()) for line in done.stdout.splitlines()]
@@ -88,16 +93,13 @@ def inside(line: str) -> int:
 
 
 @pytest.mark.slow
-def test_what_is_not_known_is_said(
-    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.syspath_prepend(home)
+def test_what_is_not_known_is_said(on_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert inside("mine:turning --to folder/layers.png") == 0
     said = capsys.readouterr().out
     # 3 gates of (5 inputs + 2 states) x 2 weights and 2 x 2 biases.
     assert re.search(r"^turns +GRU +2 +54 +absent", said, re.M)
     assert "FLOP of an image: absent, because in 'turns' products are repeated" in said
-    assert (home / "folder" / "layers.png").is_file()
+    assert (on_path / "folder" / "layers.png").is_file()
 
 
 REFUSED = [
@@ -119,16 +121,14 @@ REFUSED = [
 
 @pytest.mark.parametrize(("line", "code", "text"), REFUSED, ids=[line for line, _, _ in REFUSED])
 def test_bad_input_is_told_in_one_line(
-    line: str, code: int, text: str, home: Path, capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    monkeypatch.syspath_prepend(home)
+    line: str, code: int, text: str, on_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     found = inside(line)
     said = capsys.readouterr().err
     assert text in said
     assert re.fullmatch(r"Error: [^\n]+\n", said), "one line"
     assert found == code
-    assert not list(home.rglob("*.png"))
+    assert not list(on_path.rglob("*.png"))
 
 
 def lines(facts: ModelFacts, mflops: Measure, **options: bool) -> list[str]:
@@ -232,7 +232,7 @@ def test_memory_of_a_step_holds_what_the_gradient_needs() -> None:
 
 
 @pytest.mark.slow
-def test_a_step_that_fails_or_dies_is_absent_with_its_reason(home: Path) -> None:
+def test_a_step_that_fails_or_dies_is_absent_with_its_reason(on_path: Path) -> None:
     names = ("notebook-cnn", "mine:leaving", "mine:broken")
     with contextlib.ExitStack() as stack:  # together: each takes seconds
         processes = [stack.enter_context(measuring(RunConfig(backbone=name))) for name in names]

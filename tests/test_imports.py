@@ -29,7 +29,7 @@ VALUES = {
 WITH_NUMPY = {"harness.predictions", "harness.boxes", "harness.evaluate"}
 ALLOWED = {
     "architectures": {"harness.errors"},
-    "sweeps": VALUES | WITH_NUMPY,
+    "sweeps": VALUES | WITH_NUMPY | {"harness.child_python"},
     "reports": VALUES | WITH_NUMPY | {"harness.lean"},
 }
 """What a room may import of the others; harness is tested apart."""
