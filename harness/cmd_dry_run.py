@@ -33,7 +33,7 @@ NETWORK_FIELDS = (
 
 def dry_run(
     plans: Sequence[SweepPlan], *, total: int, workers: int, top: int, store: Store,
-    data: Data, data_dir: Path | None, uri: str,
+    data: Data, data_dir: Path | None, uri: str, hang_after_s: float,
 ) -> None:  # fmt: skip
     """Print the plans, measure their networks for some seconds, and print how long it would take.
 
@@ -46,6 +46,7 @@ def dry_run(
         data: all that a final trains on.
         data_dir: folder that the user named for the data, or None.
         uri: tracking store.
+        hang_after_s: longest silence of a process that measures.
 
     Raises:
         BenchError: a network cannot be trained here.
@@ -69,6 +70,7 @@ def dry_run(
                 _networks(plan),
                 [worker_environment(plan.base, s) for s in range(crew)],
                 data_dir,
+                silence_s=hang_after_s,
             )
         forecasts.append(_forecast(plan, left, paces, crew, data))
         _print(_forecast_lines(forecasts[-1], paces, crew, plan, trials_left=left.trials > 0))

@@ -87,7 +87,7 @@ def sweep(
     if request.dry_run:
         dry_run(
             plans, total=request.trials, workers=workers, top=request.top, store=store, data=data,
-            data_dir=data_dir, uri=uri,
+            data_dir=data_dir, uri=uri, hang_after_s=request.hang_after_s,
         )  # fmt: skip
         return
     # Loaded now: it is no time for that while the last runs are sent, seconds after Ctrl-C.

@@ -10,13 +10,15 @@ import dataclasses
 import json
 import statistics
 import subprocess
+import tempfile
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.child_python import environment, python
+from harness.child_python import environment, exit_text, last_words, python
 from harness.config import RunConfig
 from harness.errors import BenchError
 
@@ -65,24 +67,27 @@ class Paces:
 
 
 def measure(
-    configs: Sequence[RunConfig], environments: Sequence[Mapping[str, str]], data_dir: Path | None
-) -> Paces:
+    configs: Sequence[RunConfig], environments: Sequence[Mapping[str, str]],
+    data_dir: Path | None, *, silence_s: float,
+) -> Paces:  # fmt: skip
     """Measure one network after the other, in as many processes at once as there are environments.
 
     Args:
         configs: one trial of each network; the first is measured, the others while time is left.
         environments: variables of each process.
         data_dir: folder that the user named for the data, or None.
+        silence_s: a process that owes an answer for longer hangs.
 
     Raises:
-        BenchError: a network or device cannot be used; the text is the process's own.
+        BenchError: a network or device cannot be used; the text is the process's own. Or a process
+            hangs.
     """
     begun = time.perf_counter()
     job = {
         "configs": [config.to_json() for config in configs],
         "data_dir": str(data_dir.absolute()) if data_dir else None,
     }
-    probes = [_Probe(job, extra) for extra in environments]
+    probes = [_Probe(job, extra, silence_s) for extra in environments]
     try:
         for probe in probes:
             probe.hear()
@@ -101,10 +106,13 @@ def measure(
 class _Probe:
     """A process that measures when it is told to."""
 
-    def __init__(self, job: Mapping[str, Any], extra: Mapping[str, str]) -> None:
+    def __init__(self, job: Mapping[str, Any], extra: Mapping[str, str], silence_s: float) -> None:
+        self._silence_s = silence_s
+        # Not a pipe, which a backbone that prints much would fill: it is read at the end only.
+        self._log = tempfile.NamedTemporaryFile(prefix="bench-pace-")  # noqa: SIM115 - see `end`
         self._process = subprocess.Popen(
             python("-c", _PROBE, json.dumps(job)),
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True,
             env=environment(extra),
         )  # fmt: skip
         assert self._process.stdin is not None
@@ -121,7 +129,37 @@ class _Probe:
         """Return its next answer.
 
         Raises:
-            BenchError: it failed; the text is its own.
+            BenchError: it failed; the text is its own. Or it hangs.
+        """
+        begun = time.monotonic()
+        late = threading.Timer(self._silence_s, self._process.kill)
+        late.start()
+        try:
+            return self._answer()
+        except EOFError as error:
+            if time.monotonic() - begun < self._silence_s:
+                reason = f"that failed: {error}"
+            else:
+                reason = (
+                    f"a process said nothing for {self._silence_s:g} s. Wait longer with "
+                    "--hang-after."
+                )
+            raise BenchError(f"A step must be timed to predict anything, but {reason}") from error
+        finally:
+            late.cancel()
+
+    def end(self) -> None:
+        """End it, whatever it is doing."""
+        self._process.kill()
+        self._process.communicate()
+        self._log.close()
+
+    def _answer(self) -> dict[str, float]:
+        """Return its next answer.
+
+        Raises:
+            BenchError: it says why there is none.
+            EOFError: it ended without one; the text is its last word.
         """
         for line in self._answers:
             with contextlib.suppress(ValueError):  # what libraries print
@@ -130,14 +168,8 @@ class _Probe:
                     raise BenchError(str(answer["error"]))
                 if isinstance(answer, dict):
                     return answer
-        _, said = self._process.communicate()
-        last = (said.strip() or "no word").splitlines()[-1]
-        raise BenchError(f"A step must be timed to predict anything, but that failed: {last}")
-
-    def end(self) -> None:
-        """End it, whatever it is doing."""
-        self._process.kill()
-        self._process.communicate()
+        code = self._process.wait()
+        raise EOFError(last_words(Path(self._log.name)) or f"its process {exit_text(code)}")
 
 
 def _together(probes: Sequence[_Probe]) -> Pace:
