@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from math import isfinite
 
 from rich.table import Table
 from rich.text import Text
@@ -80,15 +82,13 @@ def _per_cent(histogram: Histogram, k: int) -> float:
 
 def _aspects(histogram: Histogram) -> str:
     """Return the spread of width over height in words, bins without a box left out."""
-    ends = [*(f"{edge:g}" for edge in histogram.edges[:-1]), ""]
-    said = [
-        f"{ends[k]} to {ends[k + 1]} {_per_cent(histogram, k):.0f} %"
-        if ends[k + 1]
-        else f"from {ends[k]} {_per_cent(histogram, k):.0f} %"
+    ends = pairwise(histogram.edges)
+    bins = [f"{low:g} to {high:g}" if isfinite(high) else f"from {low:g}" for low, high in ends]
+    return ", ".join(
+        f"{bins[k]} ({_per_cent(histogram, k):.0f} %)"
         for k, count in enumerate(histogram.counts)
         if count
-    ]
-    return ", ".join(said) or "no box"
+    )
 
 
 def _findings(found: BoxStats) -> Iterator[str]:
@@ -98,6 +98,8 @@ def _findings(found: BoxStats) -> Iterator[str]:
     if found.side_px is not None:
         low, median, high = found.side_px
         yield f"sides of photos: {low:,} to {high:,} px, median {median:,.0f}"
+    if any(found.aspect.counts):
+        yield f"width / height of these boxes: {_aspects(found.aspect)}"
     counts = (
         (found.without_object, "without an object"),
         (found.unlisted, "in no list of a split"),

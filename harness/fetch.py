@@ -197,18 +197,6 @@ def _sweep_of(run: Run) -> str:
     return str(run.data.tags.get(names.SWEEP, run.info.run_id))
 
 
-def sweep_name(uri: str, parent: str, *, experiment: str) -> str:
-    """Return the name of a sweep, given the MLflow run id of its parent run.
-
-    Raises:
-        TrackingError: the store does not answer or has no such run.
-    """
-    connection = connect_existing(uri, experiment)
-    with asking(uri):
-        run = connection.client.get_run(parent)
-    return str(run.data.tags.get(names.SWEEP, parent))
-
-
 def _matching(
     connection: Connection, sweep: str | None, run_ids: Collection[str] | None, where: str | None
 ) -> Iterator[Run]:

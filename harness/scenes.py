@@ -129,11 +129,6 @@ def compose(
     return Scenes(ids=ids, images=images, labels=labels, boxes=as_fractions(edges, canvas_px))
 
 
-def patch_boxes(corners: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return the boxes of patches with these upper left corners `[n, 2]`; float32 `[n, 4]`."""
-    return as_fractions(np.concatenate([corners, corners + DIGIT_PX], axis=1), CANVAS_PX)
-
-
 def as_fractions(edges: NDArray[np.int64], side_px: int) -> NDArray[np.float32]:
     """Return boxes as fractions of a side, from edges in whole pixels `[n, 4]`."""
     # Both operands are exact in float32, so IEEE division gives the same bits everywhere.

@@ -18,7 +18,7 @@ import queue
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, get_args
+from typing import Any, get_args
 
 from harness.child import Child
 from harness.cluster import Cluster
@@ -62,13 +62,6 @@ class End:
     reason: str | None
     worker: int
     symptom: bool = False
-
-
-class Peer(Protocol):
-    """Whom a supervisor tells: the chief all others, they the chief."""
-
-    def tell(self, kind: str, **values: Any) -> None:
-        """Send a message."""
 
 
 def lead(

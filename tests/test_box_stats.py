@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import shutil
 
@@ -5,6 +6,7 @@ from PIL import Image
 
 from harness.annotated_sources import read_annotations
 from harness.box_stats import box_stats
+from harness.cmd_photo_stats import _aspects, _findings
 from harness.image_survey import survey
 
 ROWS = """path,label,x_min,y_min,x_max,y_max,split
@@ -47,6 +49,16 @@ def test_by_hand(tmp_path):
     assert [words.partition(":")[2][:1] for words in found.box_faults] == ["7"]
     assert [words.partition(" ")[0] for words in found.unreadable] == ["f.png"]
     assert found.annotation_faults == ("boxes.csv:9: x_max must be a number, got 'x'",)
+
+
+def test_aspects_are_told_in_a_line(tmp_path):
+    found = stats(tmp_path)
+    assert "width / height of these boxes: 0.5 to 1 (50 %), 2 to 4 (50 %)" in _findings(found)
+    wide = dataclasses.replace(found.aspect, counts=(1, 0, 0, 0, 0, 0, 0, 2))
+    assert _aspects(wide) == "0 to 0.125 (33 %), from 8 (67 %)"
+    none = dataclasses.replace(found.aspect, counts=(0,) * 8)
+    lines = list(_findings(dataclasses.replace(found, aspect=none)))
+    assert not [line for line in lines if line.startswith("width")]
 
 
 def test_as_json_is_json(tmp_path):

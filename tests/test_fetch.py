@@ -17,7 +17,7 @@ from tracked import CONFIG, MANIFEST, final, new_store, record, trial
 
 from harness import mlflow_names as names
 from harness.errors import TrackingError, UsageError
-from harness.fetch import Fetched, fetch, filter_of, latest_sweep, sweep_name, sweep_params
+from harness.fetch import Fetched, fetch, filter_of, latest_sweep, sweep_params, sweeps_of
 from harness.mlflow_client import open_client
 from harness.predictions import write_npz
 from harness.store import Store, file_digest
@@ -79,8 +79,9 @@ def test_artifacts_on_this_machine_are_read_in_place(store: Store, tmp_path: Pat
 def test_a_sweep_is_named_or_given_by_its_parent(store: Store, tmp_path: Path) -> None:
     parent = latest_sweep(address(store), experiment="bench")
     assert parent is not None
-    assert sweep_name(address(store), parent, experiment="bench") == "demo"
     for sweep in ("demo", parent):
+        named = sweeps_of(address(store), sweep, experiment="bench")
+        assert named == ("demo", {parent: "demo"})
         ids = [item.record.run_id for item in bring(store, tmp_path / "into", sweep=sweep).runs]
         assert ids == ["demo-t000", "demo-t001", "demo-t000-s1"]  # in the order they began
 

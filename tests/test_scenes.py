@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hnp
 from scipy.stats import chisquare
 
 from harness.random_bits import words
-from harness.scenes import CANVAS_PX, DIGIT_PX, PLACES, compose, patch_boxes, places
+from harness.scenes import CANVAS_PX, DIGIT_PX, PLACES, compose, places
 
 
 def digits_of(n: int) -> np.ndarray:
@@ -79,7 +79,8 @@ def test_compose_agrees_with_pasting_pixel_by_pixel(corners):
 
 def test_boxes_of_the_corner_cases_by_hand():
     # x = 0, y = 47: [0, 47, 28, 75] / 75; x = 15, y = 30: [15, 30, 43, 58] / 75
-    boxes = patch_boxes(np.array([[0, 47], [15, 30]]))
+    corners, ids = np.array([[0, 47], [15, 30]]), np.arange(2)
+    boxes = compose(ids, digits_of(2), ids, corners).boxes
     assert boxes.dtype == np.float32
     exact = [[0, 47 / 75, 28 / 75, 1], [0.2, 0.4, 43 / 75, 58 / 75]]
     assert (boxes == np.array(exact).astype(np.float32)).all()
