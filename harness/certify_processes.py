@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import socket
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.cluster import free_ports
 from harness.contender_specs import Spec
 from harness.errors import BenchError
 from harness.fresh_process import Fresh, start
@@ -113,7 +113,7 @@ def _environments(spec: Spec, gpus: Sequence[str]) -> list[dict[str, str]]:
     common = {"TF_CPP_MIN_LOG_LEVEL": "3"}
     if spec.strategy != "multiworker":
         return [common]
-    addresses = [f"127.0.0.1:{port}" for port in _free_ports(spec.workers)]
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(spec.workers)]
     return [
         {
             **common,
@@ -124,14 +124,3 @@ def _environments(spec: Spec, gpus: Sequence[str]) -> list[dict[str, str]]:
         }
         for k in range(spec.workers)
     ]
-
-
-def _free_ports(count: int) -> list[int]:
-    """Return ports of the loopback interface that nobody listened on just now."""
-    with contextlib.ExitStack() as held:
-        ports = []
-        for _ in range(count):
-            door = held.enter_context(socket.socket())
-            door.bind(("127.0.0.1", 0))
-            ports.append(int(door.getsockname()[1]))
-        return ports

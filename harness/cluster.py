@@ -15,6 +15,7 @@ import json
 import re
 import socket
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -176,6 +177,17 @@ def check_port_free(address: Address, what: str) -> None:
             f"{what} must be free, but another process has {address}. End it, or choose another "
             "port."
         ) from error
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports on loopback that nobody has; all are held until the last is found."""
+    with ExitStack() as held:
+        ports = []
+        for _ in range(count):
+            probe = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+            probe.bind(("127.0.0.1", 0))
+            ports.append(int(probe.getsockname()[1]))
+        return ports
 
 
 def _workers(groups: Mapping[str, Any]) -> tuple[Address, ...]:

@@ -10,7 +10,7 @@ import click
 from harness.config import knobs
 from harness.datasets import FETCHED, has_photos
 from harness.errors import UsageError, unknown_name
-from harness.options import DEFAULT_OUT, Sectioned, config_options, data_dir_option, read_config
+from harness.options import Sectioned, config_options, data_dir_option, out_option, read_config
 
 PREVIEWED = {
     name for name, knob in knobs().items() if knob.group in {"Data", "Augmentation"}
@@ -46,10 +46,7 @@ def data() -> None:
     metavar="FILE",
     help="Picture to write (PNG).  [default: preview-DATASET-SPLIT.png in --out]",
 )
-@click.option(
-    "--out", type=click.Path(path_type=Path), default=DEFAULT_OUT, show_default=True,
-    envvar="BENCH_OUT", help="Folder for all results.",
-)  # fmt: skip
+@out_option
 @data_dir_option
 def preview(**values: Any) -> None:
     """Draw scenes with their true boxes into a picture."""

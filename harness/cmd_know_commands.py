@@ -12,10 +12,10 @@ from harness.contender_specs import MOST_STEPS, check_shares, parse_specs
 from harness.devices import visible_gpus
 from harness.errors import UsageError
 from harness.options import (
-    DEFAULT_OUT,
     Sectioned,
     config_options,
     data_dir_option,
+    out_option,
     place_options,
     place_values,
     read_config,
@@ -61,10 +61,7 @@ def doctor(**values: Any) -> None:
     "--to", type=click.Path(path_type=Path), metavar="FILE",
     help="Diagram to write (PNG).  [default: describe-BACKBONE.png in --out]",
 )  # fmt: skip
-@click.option(
-    "--out", type=click.Path(path_type=Path), default=DEFAULT_OUT, show_default=True,
-    envvar="BENCH_OUT", help="Folder for all results.",
-)  # fmt: skip
+@out_option
 def describe(**values: Any) -> None:
     """Show the layers of a network and what they cost, as a table and a diagram.
 

@@ -6,18 +6,16 @@ import contextlib
 import os
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import IO
 
 from harness.child_python import environment, python
-from harness.cluster import VARIABLE, Address, Cluster, control_address, parse_hosts
+from harness.cluster import VARIABLE, Address, Cluster, control_address, free_ports, parse_hosts
 from harness.cmd_cluster import LAUNCHER
 from harness.config import RunConfig
 from harness.console import note, say
@@ -101,20 +99,9 @@ def _local(count: int, control_port: int | None) -> tuple[Cluster, int]:
         raise UsageError(
             f"--local-workers must be 2 to {MOST_WORKERS}, got {count}. For one use `bench run`."
         )
-    *ports, control = _free_ports(count + 1)
+    *ports, control = free_ports(count + 1)
     workers = tuple(Address(host="127.0.0.1", port=port) for port in ports)
     return Cluster(workers=workers, index=0), control_port or control
-
-
-def _free_ports(count: int) -> list[int]:
-    """Return ports on loopback that nobody has; all are held until the last is found."""
-    with ExitStack() as held:
-        ports = []
-        for _ in range(count):
-            probe = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
-            probe.bind(("127.0.0.1", 0))
-            ports.append(int(probe.getsockname()[1]))
-        return ports
 
 
 def _say_elsewhere(

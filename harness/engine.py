@@ -243,10 +243,25 @@ class Engine:
         for start in range(0, len(scenes.ids), self.global_batch):
             images = scenes.images[start : start + self.global_batch]
             local = self.share(_filled(images, self.global_batch))
-            found = self._predict_call(self._spread(local))
+            found = self._predict_call(self.spread(local))
             for kept, values in zip((probabilities, boxes), found, strict=True):
                 kept.append(values.numpy()[: len(images)])
         return np.concatenate(probabilities), np.concatenate(boxes)
+
+    def spread(self, array: NDArray[Any], *, axis: int = 0) -> Any:
+        """Return a tensor, or one tensor per replica of this process cut in order along `axis`."""
+        places = self.layout.feeds
+        parts = iter(zip(np.split(array, len(places), axis=axis), places, strict=True))
+
+        def next_part(_context: Any) -> Any:
+            part, place = next(parts)
+            # Not the default device, which on a machine with GPUs is the first of them.
+            with tf.device(place):
+                return tf.constant(part)
+
+        if len(places) == 1:
+            return next_part(None)
+        return self._strategy.experimental_distribute_values_from_function(next_part)
 
     def _build(self, seed: int) -> Network:
         return build(self.key.blueprint, seed=seed)
@@ -272,23 +287,8 @@ class Engine:
             )
         arrays = (scenes.images, scenes.labels.astype(np.int32), scenes.boxes)
         filled = (_filled(array, limit * batch) for array in arrays)
-        tensors = [self._spread(a.reshape(limit, batch, *a.shape[1:]), axis=1) for a in filled]
+        tensors = [self.spread(a.reshape(limit, batch, *a.shape[1:]), axis=1) for a in filled]
         return _Chunk(tensors=(*tensors, tf.constant(steps)), images=steps * self.global_batch)
-
-    def _spread(self, array: NDArray[Any], *, axis: int = 0) -> Any:
-        """Return a tensor, or one tensor per replica of this process cut in order along `axis`."""
-        places = self.layout.feeds
-        parts = iter(zip(np.split(array, len(places), axis=axis), places, strict=True))
-
-        def next_part(_context: Any) -> Any:
-            part, place = next(parts)
-            # Not the default device, which on a machine with GPUs is the first of them.
-            with tf.device(place):
-                return tf.constant(part)
-
-        if len(places) == 1:
-            return next_part(None)
-        return self._strategy.experimental_distribute_values_from_function(next_part)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

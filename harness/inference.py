@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from harness.engine import Engine
 from harness.errors import UsageError
 from harness.shards import cut
-from harness.tf_keras import tf
 from harness.train_step import predict_function
 
 
@@ -34,7 +33,7 @@ class Inference:
                 f"a batch of {batch} cannot be shared evenly by {layout.replicas} replicas"
             )
         self.batch = batch
-        self._layout = layout
+        self._engine = engine
         blueprint = engine.key.blueprint
         parts = cut(
             engine.model, backbone=blueprint.backbone, head=blueprint.head,
@@ -48,17 +47,4 @@ class Inference:
         Args:
             images: uint8 `[batch, height, width]`, on this machine.
         """
-        return tuple(part.numpy() for part in self._call(self._spread(images)))
-
-    def _spread(self, images: NDArray[np.uint8]) -> Any:
-        places = self._layout.feeds
-        parts = iter(zip(np.split(images, len(places)), places, strict=True))
-
-        def next_part(_context: Any) -> Any:
-            part, place = next(parts)
-            with tf.device(place):
-                return tf.constant(part)
-
-        if len(places) == 1:
-            return next_part(None)
-        return self._layout.strategy.experimental_distribute_values_from_function(next_part)
+        return tuple(part.numpy() for part in self._call(self._engine.spread(images)))

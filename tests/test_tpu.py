@@ -126,7 +126,7 @@ def traced(tested: Engine) -> tuple[Any, Any]:
     chunk = tested._packed(scenes(BATCH * 2))
     arguments = (*chunk.tensors, tf.constant(WEIGHTS), tested._rates([1e-3]))
     train = tested._train_call.get_concrete_function(*arguments)
-    images = tested._spread(scenes(BATCH).images)
+    images = tested.spread(scenes(BATCH).images)
     return train, tested._predict_call.get_concrete_function(images)
 
 
