@@ -53,7 +53,11 @@ class Address:
         Raises:
             OSError: the host has no address.
         """
-        found = socket.getaddrinfo(self.host.strip("[]"), self.port, type=socket.SOCK_STREAM)
+        host = self.host.strip("[]")
+        try:
+            found = socket.getaddrinfo(host, self.port, type=socket.SOCK_STREAM)
+        except UnicodeError as error:  # such as a..b, or a part of more than 63 letters
+            raise socket.gaierror(socket.EAI_NONAME, "no host can have this name") from error
         return found[0][0], found[0][4]
 
     def is_here(self) -> bool:

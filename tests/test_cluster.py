@@ -8,10 +8,12 @@ from harness.cluster import (
     Cluster,
     check_port_free,
     control_address,
+    free_ports,
     parse_hosts,
     read_cluster,
 )
 from harness.errors import UsageError
+from harness.rendezvous import listen
 
 TWO = {"worker": ["a:2222", "b:2222"]}
 
@@ -143,6 +145,24 @@ def test_loopback_is_this_machine_and_others_are_not():
     # For documentation (RFC 5737), and for names that do not exist (RFC 2606).
     assert not Address(host="203.0.113.1", port=1).is_here()
     assert not Address(host="nowhere.invalid", port=1).is_here()
+
+
+@pytest.mark.parametrize("host", ["a..b", ".a", "x" * 64])
+def test_a_name_that_no_host_can_have_is_one_without_an_address(host):
+    (address, _) = parse_hosts(f"{host}:2222,c:2222")
+    with pytest.raises(OSError, match="no host can have this name"):
+        address.resolved()
+    assert not address.is_here()
+    check_port_free(address, "The port")
+    with pytest.raises(UsageError, match="but cannot: no host can have this name"):
+        listen(address)
+
+
+def test_free_ports_are_different_and_can_be_had():
+    ports = free_ports(5)
+    assert len(set(ports)) == 5
+    for port in ports:
+        check_port_free(Address(host="127.0.0.1", port=port), "The port")
 
 
 def test_a_port_that_somebody_has_is_noticed():
