@@ -163,6 +163,7 @@ def _run_as_worker(
     help="Start those of these workers that are on this machine, and say what to type on the "
     "others. The first is the chief.",
 )  # fmt: skip
+@recipe_option
 @target_options
 @resume_option
 @config_options(without=("strategy",))

@@ -82,17 +82,21 @@ def given(context: click.Context) -> set[str]:
 
 
 def typed(context: click.Context, *, without: Collection[str] = ()) -> list[str]:
-    """Return the options that were given on the command line, written out for another command.
+    """Return what was set on the command line, written out as options for another command.
+
+    A recipe stands there as the options that it set: the other command needs none.
 
     Args:
         context: of the command that they were given to.
         without: names of parameters that are left out.
     """
     words = []
+    passed = {ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP}
     for option in context.command.params:
         name = option.name or ""
-        source = context.get_parameter_source(name)
-        if source is not ParameterSource.COMMANDLINE or name in without:
+        if context.get_parameter_source(name) not in passed or name in without:
+            continue
+        if not option.expose_value:
             continue
         value = context.params[name]
         if isinstance(value, bool) and isinstance(option, click.Option):
@@ -231,7 +235,8 @@ def _take_recipe(context: click.Context, _option: click.Parameter, name: str | N
     if name is None:
         return
     fields = dict(recipe(name).fields)
-    fields["backbones"] = [fields.pop("backbone")]
+    if any(option.name == "backbones" for option in context.command.params):
+        fields["backbones"] = [fields.pop("backbone")]
     context.default_map = {**(context.default_map or {}), **fields}
 
 

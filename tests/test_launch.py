@@ -64,6 +64,7 @@ BAD = [
     (f"{LAUNCH} --hosts 127.0.0.1:1,127.0.0.1:1", "each address once"),
     (f"{LAUNCH} --local-workers 2 --strategy cpu", "No such option '--strategy'"),
     (f"{LAUNCH} --local-workers 2 --backbone notebok-cnn", "Did you mean 'notebook-cnn'?"),
+    (f"{LAUNCH} --local-workers 2 --recipe fasst", "Did you mean 'fast'?"),
     (f"{LAUNCH} --local-workers 2 --global-batch-size 33", "Use 32 or 34."),
     (f"{LAUNCH} --local-workers 2 --wait-for-workers 0", "--wait-for-workers must be greater"),
     (f"{LAUNCH} --local-workers 2 --wait-for-workers nan", "--wait-for-workers must be greater"),
@@ -225,14 +226,15 @@ def test_others_are_told_what_to_type_and_one_that_never_comes_is_named(
     hosts = f"127.0.0.1:{port},203.0.113.1:2222"
     line = f"launch --hosts {hosts} --dataset digits --epochs 2 --no-test --wait-for-workers 0.5"
     line += " --experiment mine"  # the chief's affair
-    line += " --target score>=0.9 --target loss<=0.2"
+    line += " --recipe notebook --target score>=0.9 --target loss<=0.2"
     code, said = start(launched, line).end()
     assert code == 1
     typed = next(text for text in said.splitlines() if text.startswith("  TF_CONFIG="))
     setting, *words = shlex.split(typed)
     cluster = read_cluster({"TF_CONFIG": setting.partition("=")[2]})
     assert (cluster.index, str(cluster.workers[1])) == (1, "203.0.113.1:2222")
-    options = "--target score>=0.9 --target loss<=0.2 --epochs 2 --dataset digits --no-test "
+    options = "--target score>=0.9 --target loss<=0.2 --backbone notebook-cnn "
+    options += "--learning-rate 0.001 --epochs 2 --dataset digits --no-test "
     options += "--wait-for-workers 0.5"
     assert words == f"bench run --strategy multiworker {options}".split()
     reason = (

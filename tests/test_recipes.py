@@ -11,7 +11,7 @@ import pytest
 from harness import options
 from harness.config import RunConfig, knobs
 from harness.errors import UsageError
-from harness.options import check_config, config_options, read_configs, recipe_option
+from harness.options import check_config, config_options, read_config, read_configs, recipe_option
 from harness.recipes import RECIPES, recipe
 
 
@@ -22,6 +22,14 @@ from harness.recipes import RECIPES, recipe
 @click.pass_context
 def command(context: click.Context, **values: Any) -> tuple[list[RunConfig], set[str]]:
     return read_configs(values), options.given(context)
+
+
+@click.command()
+@recipe_option
+@config_options()
+@click.pass_context
+def passing_on(context: click.Context, **values: Any) -> tuple[RunConfig, list[str]]:
+    return read_config(values), options.typed(context, without=("strategy",))
 
 
 def parse(line: str) -> tuple[list[RunConfig], set[str]]:
@@ -73,3 +81,14 @@ def test_an_unknown_recipe_is_refused_with_the_nearest() -> None:
         parse("--recipe fasst")
     with pytest.raises(UsageError):
         recipe("")
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_command_for_one_backbone_takes_it_and_passes_it_on(name: str) -> None:
+    line = ["--epochs", "3", "--recipe", name, "--no-test", "--strategy", "cpu"]
+    config, words = passing_on.main(line, standalone_mode=False)
+    fields = {**RECIPES[name].fields, "epochs": 3, "evaluate_test": False}
+    assert config == RunConfig(**fields, strategy="cpu")
+    assert parse(shlex.join(words))[0] == [RunConfig(**fields)]
+    assert "--recipe" not in words
+    assert parse(shlex.join(words))[1] == {"backbones", *fields} - {"backbone"}
