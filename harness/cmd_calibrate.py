@@ -118,6 +118,10 @@ class _Kept:
         """Return why cells failed."""
         return [cell.reason or "" for cell in self.cells if cell.status == "failed"]
 
+    def succeeded(self, twin: str) -> bool:
+        """Return whether a twin was ever measured: after a failure before, it is not again."""
+        return any(cell.contender == twin and cell.status == "finished" for cell in self.cells)
+
     @property
     def path(self) -> Path | None:
         """Return its file, once there is one."""
@@ -222,8 +226,8 @@ def _measure(kept: _Kept, data_dir: Path | None, probe: str) -> None:
             for cell in running:
                 kept.add(cell)
                 progress.ended(cell)
-                if cell.status == "failed" and len(kept.cells) == 1:
-                    return  # its twin would fail alike
+                if not kept.succeeded(cell.contender):
+                    return  # its twin would fail alike, or make no pair
 
 
 def _pair(first: Cell, second: Cell) -> Pair:

@@ -41,9 +41,19 @@ def fail(request: str, to: str) -> None:
     answer(to, _refuse)
 
 
-def fail_later(request: str, to: str) -> None:
-    """Fail from round 3 on."""
-    if json.loads(request)["round"] < 3:
+def fail_but_a(request: str, to: str) -> None:
+    """Measure one of the twins only, and note whose turn it was."""
+    contender = json.loads(request)["contender"]
+    with Path(os.environ["NOTES"]).open("a") as notes:
+        notes.write(contender)
+    if contender == "A":
+        tell(request, to)
+    fail(request, to)
+
+
+def fail_at_times(request: str, to: str) -> None:
+    """Measure both twins, but none of them in the second round."""
+    if json.loads(request)["round"] != 2:
         tell(request, to)
     fail(request, to)
 

@@ -14,7 +14,10 @@ import pytest
 from calibrated import floor
 from timed import cell
 
-from harness.cmd_calibrate import busy_lines, floor_lines, in_pairs
+from harness.cell import CellPlan
+from harness.cmd_calibrate import busy_lines, calibrate, floor_lines, in_pairs
+from harness.config import RunConfig
+from harness.errors import BenchError
 from harness.noise_floor import NoiseFloor, Pair, noise_floors
 from harness.record import Measure
 from harness.store import Store
@@ -121,6 +124,27 @@ def test_a_network_that_cannot_be_trained_is_told_after_one_cell(tmp_path: Path)
         _, errors = process.communicate(timeout=120)
     assert process.returncode == 1
     assert errors == "Error: No pair of cells could be measured: `width` must be odd.\n"
+
+
+def calibrated(out: Path, probe: str) -> None:
+    calibrate(
+        RunConfig(dataset="digits"), CellPlan(seconds=0.1), pairs=3, as_json=False, out=out,
+        data_dir=None, probe=f"calibration_probes:{probe}",
+    )  # fmt: skip
+
+
+def test_a_twin_is_not_timed_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOTES", str(tmp_path / "notes"))
+    words = "No pair of cells could be measured: `width` must be odd."
+    with pytest.raises(BenchError, match=words):
+        calibrated(tmp_path, "fail_but_a")
+    assert (tmp_path / "notes").read_text() == "AB"
+
+
+def test_a_cell_that_fails_between_others_loses_its_pair_alone(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match="^2 of 3 pairs were measured, others failed"):
+        calibrated(tmp_path, "fail_at_times")
+    assert len(kept(tmp_path).pairs) == 2
 
 
 def test_pairs_are_rounds_of_both() -> None:
