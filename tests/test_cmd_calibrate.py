@@ -142,7 +142,7 @@ def test_a_twin_is_not_timed_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_cell_that_fails_between_others_loses_its_pair_alone(tmp_path: Path) -> None:
-    with pytest.raises(BenchError, match="^2 of 3 pairs were measured, others failed"):
+    with pytest.raises(BenchError, match=r"^2 of 3 pairs were measured, others failed"):
         calibrated(tmp_path, "fail_at_times")
     assert len(kept(tmp_path).pairs) == 2
 
