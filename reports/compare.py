@@ -52,7 +52,7 @@ class Table:
 
     @property
     def ranges(self) -> dict[str, tuple[int, int]]:
-        """Return name -> best and worst rank that the verdicts leave open; none of a lone row."""
+        """Return name -> best and worst rank that the verdicts leave open."""
         return rank_ranges(self.contenders, self.verdicts)
 
     @property

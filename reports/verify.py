@@ -279,8 +279,6 @@ def _ranks(
     where: str, board: Mapping[str, Any], judged: Sequence[Mapping[str, Any]], findings: Findings
 ) -> None:
     for row, name in ((row, row["name"]) for row in board["contenders"]):
-        if not any(name in (each["first"], each["second"]) for each in judged):
-            continue
         decided = [each for each in judged if name in (each["first"], each["second"])]
         ahead = sum(each["better"] not in (None, name) for each in decided)
         behind = sum(each["better"] == name for each in decided)
