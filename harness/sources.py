@@ -78,7 +78,14 @@ def fetched(which: ClassSet, folder: Path, *, say: Say, mirrors: Mirrors | None 
     """
     mirrors = mirrors or which.mirrors
     say(f"fetching {which.title} from {mirrors[0][0].host} ({which.megabytes:.0f} MB)")
-    fetch(mirrors, folder, PATIENT)
+    try:
+        fetch(mirrors, folder, PATIENT)
+    except FetchError as error:
+        names = ", ".join(file.name for file in which.mirrors[-1])
+        raise FetchError(
+            f"{which.title} must be on a mirror, but none gave it ({error}). Fetch {names} "
+            f"elsewhere and put them into {folder}."
+        ) from error
     return mnist.find_in_named(folder, which)
 
 

@@ -4,11 +4,12 @@ import gzip
 import shutil
 
 import pytest
-from test_download import QUICK, good, serving
+from test_download import QUICK, forbidden, good, serving
 from test_mnist import arrays, idx_bytes, idx_folder  # noqa: F401 - fixtures
 
 from harness import class_sets, cmd_data, mnist
 from harness.class_sets import FASHION_MNIST, IDX_FILES, KMNIST, MNIST, SETS, set_in
+from harness.download import FetchError
 from harness.errors import DataError, UsageError
 from harness.sources import resolve
 
@@ -95,6 +96,18 @@ def test_fetching_goes_below_the_folder_and_once(tmp_path, monkeypatch, capsys):
     assert f"--data-dir {tmp_path}" in (said.out + said.err).replace("\n", "")
     assert mnist.find(tmp_path, FASHION_MNIST).place == str(folder)
     assert mnist.find(tmp_path, MNIST) is None
+
+
+def test_what_no_mirror_gives_says_which_files_to_bring(tmp_path, monkeypatch):
+    monkeypatch.setenv("no_proxy", "*")
+    with serving(forbidden) as server:
+        mirrors = [[server.file(f"{name}.gz") for name in IDX_FILES]]
+        with pytest.raises(FetchError) as caught:
+            cmd_data.fetch("kmnist", to=tmp_path, mirrors=mirrors)
+    assert "HTTP 403" in str(caught.value)
+    assert f"t10k-labels-idx1-ubyte.gz elsewhere and put them into {tmp_path}/kmnist." in str(
+        caught.value
+    )
 
 
 def test_a_set_that_was_asked_for_is_fetched_into_a_cache_of_its_own(tmp_path, monkeypatch):
