@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.adam import FusedAdam
+from harness.first_block import training_forward
 from harness.loss_scale import LossScale
 from harness.model import Network, build, facts
 from harness.record import Measure, ModelFacts
@@ -87,6 +88,7 @@ class Engine:
                 self.model, backbone=key.blueprint.backbone, head=key.blueprint.head,
                 images=key.replica_batch, shards=layout.shards,
             )  # fmt: skip
+            self.forward = training_forward(self.model, fused=key.fused and not key.jit)
             self.optimizer = FusedAdam()
             self.optimizer.build(self.model.trainable_variables)
             half = key.blueprint.precision == "mixed_float16"

@@ -17,6 +17,7 @@ from harness.data import Data
 from harness.devices import replica_batch
 from harness.engine import Engine
 from harness.errors import BenchError, UsageError
+from harness.first_block import pays
 from harness.jit_choice import JitChoice, choose, compiled
 from harness.machine import cpu_cores, memory_gib, resident_mib
 from harness.model import blueprint
@@ -126,6 +127,7 @@ def engine_key(config: RunConfig, data: Data, layout: Layout) -> EngineKey:
         # A TPU runs nothing that XLA has not compiled, whatever is asked for.
         jit=config.jit == "on" and layout.name != "tpu",
         box_loss=config.box_loss,
+        fused=pays(config, layout, steps),
     )
 
 

@@ -38,6 +38,7 @@ class EngineKey:
 
     Attributes:
         replica_batch: images per replica and step.
+        fused: whether a first block that can be is trained as one, see `harness.first_block`.
     """
 
     blueprint: Blueprint
@@ -45,6 +46,7 @@ class EngineKey:
     steps_per_call: int
     jit: bool = False
     box_loss: BoxLoss = "mse"
+    fused: bool = False
 
 
 class Parts(Protocol):
@@ -54,6 +56,7 @@ class Parts(Protocol):
         key: what it is built for.
         layout: the open strategy.
         model, optimizer: built under it.
+        forward: from images to the model's outputs, as they are trained.
         loss_scale: of float16; None elsewhere.
         global_batch: images per step over all replicas.
         parts: the shards of a replica's batch, see `harness.shards`.
@@ -62,6 +65,7 @@ class Parts(Protocol):
     key: EngineKey
     layout: Layout
     model: keras.Model
+    forward: Callable[[Any], Any]
     optimizer: keras.optimizers.Optimizer
     loss_scale: LossScale | None
     global_batch: int
@@ -186,7 +190,7 @@ def _part_gradients(engine: Parts) -> Any:
 
     def gradients(images: Any, labels: Any, boxes: Any, weights: Any, scale: Any) -> Any:
         with tf.GradientTape() as tape:
-            probabilities, predicted = model(_pixels(images), training=True)
+            probabilities, predicted = engine.forward(_pixels(images))
             entropy = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
             box_loss = graph_boxes.box_loss(key.box_loss, boxes, predicted)
             losses = weights[0] * entropy + weights[1] * box_loss
