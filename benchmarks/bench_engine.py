@@ -5,8 +5,8 @@
 - `a`: training images per second of `notebook-cnn` at batch 64 in a whole `bench run` (data,
   metrics, a real tracker on SQLite, progress) over those of the usual notebook code: Keras's `fit`
   on a per-example `tf.data` map with `pad_to_bounding_box`, shuffle 5,000. At least 1.5.
-- `b`: the same whole run over the bare compiled step on one constant batch: epochs of the one and
-  as long a time of the other by turns, in one process. At least 0.97.
+- `b`: such a run over the bare compiled step on one constant batch, in one process: three seconds
+  of the one and as long of the other by turns. At least 0.97.
 - `c`: scenes per second of the data pipeline alone over those of the map. At least 10.
 - `d`: three trials of one backbone in one process: traces and seconds of compiling after the
   first. None.
@@ -45,19 +45,21 @@ TARGETS = {"a": (1.5, inf), "b": (0.97, inf), "c": (10.0, inf), "e": (0.95, 1.05
 """Least and most."""
 
 RATIOS = {
-    "a": ("run", "fit"), "b": ("run", "step"), "c": ("scenes", "map"), "e": ("told", "cell"),
+    "a": ("run", "fit"), "b": ("turn", "step"), "c": ("scenes", "map"), "e": ("told", "cell"),
 }  # fmt: skip
 """What is compared, numerator first."""
 
 WORDS = {
     "run": "bench run, whole", "told": "as bench run tells", "fit": "Keras fit, tf.data map",
-    "step": "bare compiled step", "scenes": "scenes alone", "map": "tf.data map alone",
-    "cell": "a cell of bench throughput",
+    "turn": "bench run, by turns", "step": "bare compiled step", "scenes": "scenes alone",
+    "map": "tf.data map alone", "cell": "a cell of bench throughput",
 }  # fmt: skip
 
-EXAMPLES, EPOCHS = 12_800, 6
-"""Of the run on MNIST. Some six seconds an epoch: short enough for turns with the bare step, long
-beside what begins and ends an epoch."""
+EXAMPLES, EPOCHS = 25_600, 3
+"""Of the run on MNIST, the first epoch being a warm-up."""
+
+TURN_CALLS = 5
+"""Graph calls of 20 steps of a run before it is the bare step's turn."""
 
 FIT_STEPS = 50
 """Of an epoch of `fit`: its clock is read between epochs."""
@@ -154,7 +156,7 @@ def _trials(arguments: argparse.Namespace) -> bool:
 def _config(arguments: argparse.Namespace) -> tuple[RunConfig, Path | None]:
     folder = os.environ.get("BENCH_DATA_DIR")
     if not folder:
-        return RunConfig(dataset="digits", epochs=24, evaluate_test=False), None
+        return RunConfig(dataset="digits", epochs=40, evaluate_test=False), None
     config = RunConfig(
         dataset="mnist", epochs=EPOCHS, train_examples=arguments.examples, evaluate_test=False
     )
@@ -162,9 +164,44 @@ def _config(arguments: argparse.Namespace) -> tuple[RunConfig, Path | None]:
 
 
 def _run(arguments: argparse.Namespace) -> dict[str, float]:
-    """Do what `bench run` does; count its epochs after the first, without their evaluations.
+    """Do what `bench run` does; count its epochs after the first, without their evaluations."""
+    run, told = _whole_run(*_config(arguments))
+    return {"run": run, "told": told}
 
-    After each of them the bare step runs for as long, in a network of its own.
+
+def _turns(arguments: argparse.Namespace) -> dict[str, float]:
+    """Do the same, and at times stop to take the bare step for as long as the run had."""
+    config, data_dir = _config(arguments)
+    bare = _bare_steps(config, data_dir)
+    _taken(*bare, 1.0)  # the first call traces
+    alone: list[tuple[int, float]] = []
+    mark = perf_counter()
+
+    def on_call(number: int) -> float:
+        nonlocal mark
+        if number % TURN_CALLS:
+            return 0.0
+        # Not at the start of an epoch: then its forerunner is logged, which costs the run.
+        ran_s = perf_counter() - mark if number else 0.0
+        alone.append(_taken(*bare, ran_s))
+        mark = perf_counter()
+        return alone[-1][1]
+
+    run, _ = _whole_run(config, data_dir, on_call)
+    images, seconds = (sum(values) for values in zip(*alone, strict=True))
+    return {"turn": run, "step": images / seconds}
+
+
+def _whole_run(
+    config: RunConfig, data_dir: Path | None, on_call: Callable[[int], float] = lambda _: 0.0
+) -> tuple[float, float]:
+    """Do a run; return images per second after the first epoch, counted here and as it says.
+
+    Args:
+        config: of the run.
+        data_dir: folder of its data.
+        on_call: called after each graph call of these epochs, counted from 1 in each of them, and
+            with 0 before the first; returns the seconds that are none of the run's.
     """
     from harness.console import RunProgress
     from harness.draft import Identity
@@ -172,26 +209,33 @@ def _run(arguments: argparse.Namespace) -> dict[str, float]:
     from harness.store import Store
     from harness.track import Tracker
 
-    config, data_dir = _config(arguments)
-    bare = _bare_steps(config, data_dir)
-    told_s: list[float] = []
-    alone: list[tuple[int, float]] = []
+    seconds: list[float] = []  # beside training, and less what is not the run's
+    calls = 0
     with tempfile.TemporaryDirectory() as folder, RunProgress() as progress:
         store = Store(Path(folder))
         with Tracker(None, store) as tracker:
             tracker.check()
             tracker.begin("engine", "run", None, None, config)
 
+            def on_images(epoch: int, images: int) -> None:
+                nonlocal calls
+                progress.images(epoch, images)
+                if epoch > 1:
+                    calls += 1
+                    seconds.append(-on_call(calls))
+
             def on_epoch(point: Any) -> bool:
-                # Before the epoch is logged: that is done while the next one trains.
-                alone.append(_taken(*bare, point.train_s))
+                nonlocal calls
                 begun = perf_counter()
                 progress.epoch(point)
                 tracker.epoch("engine", point)
-                told_s.append(perf_counter() - begun)
+                if point.epoch > 1:
+                    seconds.append(perf_counter() - begun)
+                calls = 0
+                on_call(calls)
                 return True
 
-            watch = Watch(begun=progress.begun, images=progress.images, epoch=on_epoch)
+            watch = Watch(begun=progress.begun, images=on_images, epoch=on_epoch)
             record = execute(
                 config, identity=Identity(run_id="engine"), store=store, data_dir=data_dir,
                 watch=watch,
@@ -200,12 +244,9 @@ def _run(arguments: argparse.Namespace) -> dict[str, float]:
     if record.status != "finished":
         raise SystemExit(f"the run {record.status}: {record.reason}")
     points = record.history[1:]
-    seconds = sum(point.train_s for point in points) + sum(told_s[1:])
-    return {
-        "run": sum(point.images for point in points) / seconds,
-        "told": record.value("images_per_s") or 0.0,
-        "step": sum(images for images, _ in alone[1:]) / sum(s for _, s in alone[1:]),
-    }
+    seconds += [point.train_s for point in points]
+    told = record.value("images_per_s") or 0.0
+    return sum(point.images for point in points) / sum(seconds), told
 
 
 def _cell(arguments: argparse.Namespace) -> dict[str, float]:
@@ -345,7 +386,8 @@ def _compiling(_arguments: argparse.Namespace) -> dict[str, float]:
 Measured = Callable[[argparse.Namespace], dict[str, float]]
 
 CELLS: dict[str, tuple[Measured, tuple[str, ...]]] = {
-    "run": (_run, ("run", "told", "step")),
+    "run": (_run, ("run", "told")),
+    "turns": (_turns, ("turn", "step")),
     "fit": (_fit, ("fit",)),
     "scenes": (_scenes, ("scenes",)),
     "map": (_map, ("map",)),
