@@ -28,7 +28,7 @@ LOSS_PATH = 2e-5
 
 def model(
     shape: tuple[int, int, int] = (20, 23, 1), *, pooling: Any = None, twice: bool = False,
-    seen: bool = False, kind: Any = keras.layers.Conv2D, **convolution: Any,
+    seen: bool = False, beside: bool = False, kind: Any = keras.layers.Conv2D, **convolution: Any,
 ) -> keras.Model:  # fmt: skip
     """Return a network that begins with such a block, but for what is changed."""
     settings = {"filters": 5, "kernel_size": 3, "activation": "relu"} | convolution
@@ -38,6 +38,8 @@ def model(
     outputs = [keras.layers.Flatten()(y)]
     if twice:
         outputs.append(keras.layers.GlobalMaxPooling2D()(x))
+    if beside:
+        outputs.append(keras.layers.GlobalMaxPooling2D()(inputs))
     return keras.Model(inputs, [*outputs, x] if seen else outputs)
 
 
@@ -111,6 +113,8 @@ class Louder(keras.layers.Conv2D):  # type: ignore[misc]
         {"pooling": keras.layers.AveragePooling2D(2, padding="same")},
         {"twice": True},
         {"seen": True},
+        {"beside": True},
+        {"pooling": keras.layers.AveragePooling2D(2, activity_regularizer="l2")},
     ],
     ids=str,
 )
@@ -151,6 +155,7 @@ def path(tested: Engine, steps: int = 20) -> list[dict[str, float]]:
 def test_training_takes_the_same_path(shards: int) -> None:
     tested = engine(fused=True, shards=shards)
     assert len(tested.parts) == shards
+    assert not isinstance(tested.forward, functools.partial)
     found, wanted = path(tested), path(engine(fused=False))
     assert found[0] == pytest.approx(wanted[0], rel=1e-6)
     for one, other in zip(found, wanted, strict=True):
