@@ -5,85 +5,87 @@
 - `a`: training images per second of `notebook-cnn` at batch 64 in a whole `bench run` (data,
   metrics, a real tracker on SQLite, progress) over those of the usual notebook code: Keras's `fit`
   on a per-example `tf.data` map with `pad_to_bounding_box`, shuffle 5,000. At least 1.5.
-- `b`: such a run over the bare compiled step on one constant batch, in one process: three seconds
-  of the one and as long of the other by turns. At least 0.97.
+- `b`: the same over the bare compiled step on one constant batch. At least 0.97.
 - `c`: scenes per second of the data pipeline alone over those of the map. At least 10.
 - `d`: three trials of one backbone in one process: traces and seconds of compiling after the
   first. None.
-- `e`: images per second as `bench run` tells them over those of a cell of `bench throughput`.
-  Within 5 %.
+- `e`: the same run over training as `bench throughput` times it. Within 5 %.
 
-A round starts one process for each contender, and every other round goes backwards, so that a
-machine that slows down slows all. Each process warms up before its clock starts. A ratio is the
+A round starts a process for each contender of `a`, `b` and `e`. When all are warm they train by
+turns of some three seconds, one at a time, and every other turn goes backwards: a machine that
+slows down for a minute slows all. The pipelines of `c` run one after the other. A ratio is the
 geometric mean over rounds with its 95 % interval (Student's t on the logarithms).
 
-Exits 1 if a target is missed. `nox -s bench_engine` runs all, on an idle machine in some 15
+Exits 1 if a target is missed. `nox -s bench_engine` runs all, on an idle machine in some 20
 minutes; options make it smaller. Rounds are added to those in `--keep FILE`, if that is given.
-Rounds differ by a tenth on a machine that other guests share: take more rounds, not longer ones.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import functools
 import json
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from math import inf
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Self
 
 import numpy as np
 from bench_sweep import interval
 
 from harness.config import RunConfig
+from harness.record import EpochPoint
 
 TARGETS = {"a": (1.5, inf), "b": (0.97, inf), "c": (10.0, inf), "e": (0.95, 1.05)}
 """Least and most."""
 
 RATIOS = {
-    "a": ("run", "fit"), "b": ("turn", "step"), "c": ("scenes", "map"), "e": ("told", "cell"),
+    "a": ("run", "fit"), "b": ("run", "step"), "c": ("scenes", "map"), "e": ("run", "cell"),
 }  # fmt: skip
 """What is compared, numerator first."""
 
 WORDS = {
-    "run": "bench run, whole", "told": "as bench run tells", "fit": "Keras fit, tf.data map",
-    "turn": "bench run, by turns", "step": "bare compiled step", "scenes": "scenes alone",
-    "map": "tf.data map alone", "cell": "a cell of bench throughput",
+    "run": "bench run, whole", "fit": "Keras fit, tf.data map", "step": "bare compiled step",
+    "cell": "as bench throughput times", "scenes": "scenes alone", "map": "tf.data map alone",
 }  # fmt: skip
 
-EXAMPLES, EPOCHS = 25_600, 3
-"""Of the run on MNIST, the first epoch being a warm-up."""
+QUIET = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
 
-TURN_CALLS = 5
-"""Graph calls of 20 steps of a run before it is the bare step's turn."""
+TURN_S = 3.0
+"""Seconds of a turn, about: a contender stops where it can."""
 
-FIT_STEPS = 50
-"""Of an epoch of `fit`: its clock is read between epochs."""
+RUN_CALLS, FIT_STEPS = 5, 80
+"""Of a turn: graph calls of a run, each of 20 steps, and steps of `fit`."""
+
+WARM_UP_CALLS = 20
+"""Of a run, before its first turn."""
 
 
 def main() -> int:
     """Measure what is asked for and return the exit code."""
     arguments = _parser().parse_args()
+    if arguments.contender:
+        CONTENDERS[arguments.contender](_pauser())
+        return 0
     if arguments.cell:
-        print(json.dumps(CELLS[arguments.cell][0](arguments)))
+        print(json.dumps(CELLS[arguments.cell]()))
         return 0
     parts = arguments.parts or sorted([*RATIOS, "d"])
     names = list(dict.fromkeys(name for part in parts for name in RATIOS.get(part, ())))
-    cells = [name for name in CELLS if set(names) & set(CELLS[name][1])]
     rounds = _kept(arguments.keep, names)
-    for turn in range(len(rounds), len(rounds) + arguments.rounds if names else 0):
-        rounds.append({})
-        for cell in cells if turn % 2 == 0 else cells[::-1]:
-            rounds[-1] |= _answer(cell, arguments)
+    for number in range(len(rounds), len(rounds) + arguments.rounds if names else 0):
+        rounds.append(_round(names, arguments))
         rates = ", ".join(f"{WORDS[name]} {rounds[-1][name]:,.0f}" for name in names)
-        print(f"  round {turn + 1}, images/s: {rates}", flush=True)
+        print(f"  round {number + 1}, images/s: {rates}", flush=True)
         if arguments.keep:
             arguments.keep.write_text("".join(json.dumps(some) + "\n" for some in rounds))
-    met = [_ratio(part, rounds) if part in RATIOS else _trials(arguments) for part in parts]
+    met = [_ratio(part, rounds) if part in RATIOS else _trials() for part in parts]
     missed = [part for part, good in zip(parts, met, strict=True) if not good]
     print(f"missed: {', '.join(missed)}" if missed else "every target is met")
     return 1 if missed else 0
@@ -93,12 +95,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Measure the engine against notebook code.")
     parser.add_argument("parts", nargs="*", type=_part, help="a, b, c, d or e (default: all)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds to measure (default 5)")
-    parser.add_argument("--seconds", type=float, default=8.0, help="of `fit`, step and map")
-    parser.add_argument(
-        "--examples", type=int, default=EXAMPLES,
-        help=f"of an epoch of the run (default {EXAMPLES:,})",
-    )  # fmt: skip
+    parser.add_argument("--turns", type=int, default=8, help="of a round (default 8)")
     parser.add_argument("--keep", type=Path, help="file of rounds, to measure in several slices")
+    parser.add_argument("--contender", choices=tuple(CONTENDERS), help=argparse.SUPPRESS)
     parser.add_argument("--cell", choices=tuple(CELLS), help=argparse.SUPPRESS)
     return parser
 
@@ -118,12 +117,90 @@ def _kept(path: Path | None, names: list[str]) -> list[dict[str, float]]:
     return [some for some in found if set(names) <= set(some)]
 
 
-def _answer(name: str, arguments: argparse.Namespace) -> dict[str, float]:
-    """Return what a cell finds in a fresh process: images per second, by contender."""
-    options = [f"--seconds={arguments.seconds}", f"--examples={arguments.examples}"]
+def _round(names: Sequence[str], arguments: argparse.Namespace) -> dict[str, float]:
+    """Return images per second by contender, those that train by turns."""
+    rates = {name: _answer(name)[name] for name in names if name in CELLS}
+    with contextlib.ExitStack() as stack:
+        trained = [stack.enter_context(_Process(name)) for name in names if name in CONTENDERS]
+        for turn in range(arguments.turns):
+            for process in trained if turn % 2 == 0 else trained[::-1]:
+                process.take_turn()
+        return rates | {process.name: process.rate for process in trained}
+
+
+class _Process:
+    """A contender in a fresh process, which is warm and waits for its turn.
+
+    Attributes:
+        name: of the contender.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._images, self._seconds = 0, 0.0
+
+    def __enter__(self) -> Self:
+        self._folder = tempfile.TemporaryDirectory()
+        self._errors = tempfile.TemporaryFile("w+")
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, f"--contender={self.name}"], env=QUIET, text=True,
+            cwd=self._folder.name, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=self._errors,
+        )  # fmt: skip
+        self._read()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+        self._errors.close()
+        self._folder.cleanup()
+
+    def take_turn(self) -> None:
+        """Let it train for a turn and count what it did."""
+        assert self._process.stdin
+        self._process.stdin.write("go\n")
+        self._process.stdin.flush()
+        images, seconds = self._read()
+        self._images += images
+        self._seconds += seconds
+
+    @property
+    def rate(self) -> float:
+        """Return images per second over all turns."""
+        return self._images / self._seconds
+
+    def _read(self) -> tuple[int, float]:
+        assert self._process.stdout
+        line = self._process.stdout.readline()
+        if not line:
+            self._errors.seek(0)
+            raise SystemExit(f"{self.name} failed:\n{self._errors.read()}")
+        images, seconds = json.loads(line)
+        return images, seconds
+
+
+Pause = Callable[[int, float], None]
+"""Tells the images and the seconds of a turn, and returns when the next one begins."""
+
+
+def _pauser() -> Pause:
+    """Return what ends a turn of this process; what else it prints goes to standard error."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+
+    def pause(images: int, seconds: float) -> None:
+        answers.write(json.dumps([images, seconds]) + "\n")
+        answers.flush()
+        sys.stdin.readline()
+
+    return pause
+
+
+def _answer(name: str) -> dict[str, float]:
+    """Return what a cell finds in a fresh process."""
     done = subprocess.run(
-        [sys.executable, __file__, f"--cell={name}", *options],
-        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}, capture_output=True, text=True,
+        [sys.executable, __file__, f"--cell={name}"], env=QUIET, capture_output=True, text=True,
         check=False,
     )  # fmt: skip
     if done.returncode:
@@ -144,8 +221,8 @@ def _ratio(part: str, rounds: list[dict[str, float]]) -> bool:
     return least <= ratio <= most
 
 
-def _trials(arguments: argparse.Namespace) -> bool:
-    found = _answer("trials", arguments)
+def _trials() -> bool:
+    found = _answer("trials")
     print(
         f"d: the first trial compiled for {found['first_s']:.2f} s, two later ones for "
         f"{found['later_s']:.2f} s with {found['traces']:.0f} traces, target 0"
@@ -153,131 +230,87 @@ def _trials(arguments: argparse.Namespace) -> bool:
     return found["first_s"] > 0 and found["later_s"] == found["traces"] == 0
 
 
-def _config(arguments: argparse.Namespace) -> tuple[RunConfig, Path | None]:
+def _config() -> tuple[RunConfig, Path | None]:
+    """Return a run that nobody will see the end of, and the folder of its data."""
     folder = os.environ.get("BENCH_DATA_DIR")
-    if not folder:
-        return RunConfig(dataset="digits", epochs=40, evaluate_test=False), None
-    config = RunConfig(
-        dataset="mnist", epochs=EPOCHS, train_examples=arguments.examples, evaluate_test=False
-    )
-    return config, Path(folder)
+    config = RunConfig(dataset="mnist" if folder else "digits", epochs=1_000, evaluate_test=False)
+    return config, Path(folder) if folder else None
 
 
-def _run(arguments: argparse.Namespace) -> dict[str, float]:
-    """Do what `bench run` does; count its epochs after the first, without their evaluations."""
-    run, told = _whole_run(*_config(arguments))
-    return {"run": run, "told": told}
-
-
-def _turns(arguments: argparse.Namespace) -> dict[str, float]:
-    """Do the same, and at times stop to take the bare step for as long as the run had."""
-    config, data_dir = _config(arguments)
-    bare = _bare_steps(config, data_dir)
-    _taken(*bare, 1.0)  # the first call traces
-    alone: list[tuple[int, float]] = []
-    mark = perf_counter()
-
-    def on_call(number: int) -> float:
-        nonlocal mark
-        if number % TURN_CALLS:
-            return 0.0
-        # Not at the start of an epoch: then its forerunner is logged, which costs the run.
-        ran_s = perf_counter() - mark if number else 0.0
-        alone.append(_taken(*bare, ran_s))
-        mark = perf_counter()
-        return alone[-1][1]
-
-    run, _ = _whole_run(config, data_dir, on_call)
-    images, seconds = (sum(values) for values in zip(*alone, strict=True))
-    return {"turn": run, "step": images / seconds}
-
-
-def _whole_run(
-    config: RunConfig, data_dir: Path | None, on_call: Callable[[int], float] = lambda _: 0.0
-) -> tuple[float, float]:
-    """Do a run; return images per second after the first epoch, counted here and as it says.
-
-    Args:
-        config: of the run.
-        data_dir: folder of its data.
-        on_call: called after each graph call of these epochs, counted from 1 in each of them, and
-            with 0 before the first; returns the seconds that are none of the run's.
-    """
+def _run(pause: Pause) -> None:
+    """Do what `bench run` does; its evaluations are not counted."""
     from harness.console import RunProgress
     from harness.draft import Identity
     from harness.run import Watch, execute
     from harness.store import Store
     from harness.track import Tracker
 
-    seconds: list[float] = []  # beside training, and less what is not the run's
-    calls = 0
-    with tempfile.TemporaryDirectory() as folder, RunProgress() as progress:
-        store = Store(Path(folder))
-        with Tracker(None, store) as tracker:
-            tracker.check()
-            tracker.begin("engine", "run", None, None, config)
+    config, data_dir = _config()
+    store = Store(Path("store"))
+    calls, images, seconds, mark, done = 0, 0, 0.0, perf_counter(), 0
+    with RunProgress() as progress, Tracker(None, store) as tracker:
+        tracker.check()
+        tracker.begin("engine", "run", None, None, config)
 
-            def on_images(epoch: int, images: int) -> None:
-                nonlocal calls
-                progress.images(epoch, images)
-                if epoch > 1:
-                    calls += 1
-                    seconds.append(-on_call(calls))
+        def on_images(epoch: int, so_far: int) -> None:
+            nonlocal calls, images, seconds, mark, done
+            progress.images(epoch, so_far)
+            seconds += perf_counter() - mark
+            images += so_far - done
+            calls, done = calls + 1, so_far
+            if calls >= WARM_UP_CALLS and calls % RUN_CALLS == 0:
+                pause(images, seconds)
+                images, seconds = 0, 0.0
+            mark = perf_counter()
 
-            def on_epoch(point: Any) -> bool:
-                nonlocal calls
-                begun = perf_counter()
-                progress.epoch(point)
-                tracker.epoch("engine", point)
-                if point.epoch > 1:
-                    seconds.append(perf_counter() - begun)
-                calls = 0
-                on_call(calls)
-                return True
+        def on_epoch(point: EpochPoint) -> bool:
+            nonlocal mark, done
+            mark, done = perf_counter(), 0  # the evaluation is over
+            progress.epoch(point)
+            tracker.epoch("engine", point)
+            return True
 
-            watch = Watch(begun=progress.begun, images=on_images, epoch=on_epoch)
-            record = execute(
-                config, identity=Identity(run_id="engine"), store=store, data_dir=data_dir,
-                watch=watch,
-            )  # fmt: skip
-            tracker.finish(record)
-    if record.status != "finished":
-        raise SystemExit(f"the run {record.status}: {record.reason}")
-    points = record.history[1:]
-    seconds += [point.train_s for point in points]
-    told = record.value("images_per_s") or 0.0
-    return sum(point.images for point in points) / sum(seconds), told
+        watch = Watch(begun=progress.begun, images=on_images, epoch=on_epoch)
+        record = execute(
+            config, identity=Identity(run_id="engine"), store=store, data_dir=data_dir, watch=watch
+        )
+    raise SystemExit(f"the run {record.status}: {record.reason}")
 
 
-def _cell(arguments: argparse.Namespace) -> dict[str, float]:
-    """Time a cell as `bench throughput` does."""
-    from harness.cell_plan import CellPlan
-    from harness.cell_probe import Request, measure
+def _cell(pause: Pause) -> None:
+    """Train as the cells of `bench throughput` do."""
+    from harness.data import load
+    from harness.engines import compiled_engine, open_devices
+    from harness.timed_training import WARM_UP_S, Training
 
-    config, data_dir = _config(arguments)
-    request = Request(
-        contender="cell", config=config, round=1, place=1,
-        plan=CellPlan(seconds=arguments.seconds, latency_samples=10),
-        data_dir=str(data_dir) if data_dir else None,
-    )  # fmt: skip
-    return {"cell": measure(request).value("images_per_s") or 0.0}
+    config, data_dir = _config()
+    layout = open_devices(config)
+    data = load(config, data_dir, say=lambda _text: None)
+    engine, _, _ = compiled_engine(config, data, layout)
+    engine.reset(config.seed)
+    training = Training(config, engine, data)
+    training.warm_up(WARM_UP_S)
+    images, seconds = 0, 0.0
+    while True:
+        pause(images, seconds)
+        spans = training.train(TURN_S)
+        images = sum(span.images for span in spans)
+        seconds = sum(span.end_s - span.start_s for span in spans)
 
 
-def _bare_steps(config: RunConfig, data_dir: Path | None) -> tuple[Callable[[], object], int]:
-    """Return what takes 20 of the engine's steps on a constant batch, and how many images.
-
-    Its metrics are not computed.
-    """
+def _step(pause: Pause) -> None:
+    """Take the engine's step on a constant batch, 20 at a time; its metrics are not computed."""
     import tensorflow as tf
 
     from harness.data import load
-    from harness.engine import Engine
-    from harness.engines import engine_key, open_devices
+    from harness.engines import compiled_engine, open_devices
     from harness.train_step import step_function
 
+    config, data_dir = _config()
     layout = open_devices(config)
     data = load(config, data_dir, say=lambda _text: None)
-    engine = Engine(engine_key(config, data, layout), layout)
+    engine, _, _ = compiled_engine(config, data, layout)
+    engine.reset(config.seed)
     scenes = data.train_scenes(1, np.arange(engine.global_batch))
     take_step = step_function(engine)
     batch = [tf.constant(x) for x in (scenes.images, scenes.labels.astype(np.int32), scenes.boxes)]
@@ -287,18 +320,19 @@ def _bare_steps(config: RunConfig, data_dir: Path | None) -> tuple[Callable[[], 
         for _ in tf.range(20):
             layout.strategy.run(take_step, args=(*batch, tf.constant([1.0, 1.0])))
 
-    return steps, 20 * engine.global_batch
+    while True:
+        pause(*_taken(steps, 20 * engine.global_batch, TURN_S))
 
 
-def _fit(arguments: argparse.Namespace) -> dict[str, float]:
-    """Train as notebooks do; the first epoch warms up."""
+def _fit(pause: Pause) -> None:
+    """Train as notebooks do."""
     import keras
     from bench_data import per_example_map
 
     from harness.data import load
     from harness.model import blueprint, build
 
-    config, data_dir = _config(arguments)
+    config, data_dir = _config()
     data = load(config, data_dir, say=lambda _text: None)
     plan = blueprint(config, image_shape=(data.image_px, data.image_px, 1), classes=data.classes)
     model = build(plan, seed=config.seed).model
@@ -306,42 +340,38 @@ def _fit(arguments: argparse.Namespace) -> dict[str, float]:
         optimizer=keras.optimizers.Adam(config.learning_rate),
         loss=["categorical_crossentropy", "mse"], metrics=[["accuracy"], ["mse"]],
     )  # fmt: skip
-    ends: list[float] = []
+    mark = perf_counter()
 
-    def end_epoch(_epoch: int, _logs: object) -> None:
-        ends.append(perf_counter())
-        model.stop_training = ends[-1] - ends[0] >= arguments.seconds
+    def end_epoch(epoch: int, _logs: object) -> None:
+        nonlocal mark
+        if epoch:  # the first warms up
+            pause(FIT_STEPS * config.batch_size, perf_counter() - mark)
+        mark = perf_counter()
 
     model.fit(
         per_example_map(data), epochs=10_000, steps_per_epoch=FIT_STEPS, verbose=0,
         callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=end_epoch)],
     )  # fmt: skip
-    images = (len(ends) - 1) * FIT_STEPS * config.batch_size
-    return {"fit": images / (ends[-1] - ends[0])}
 
 
-def _scenes(arguments: argparse.Namespace, *, rival: bool = False) -> dict[str, float]:
+def _scenes(*, rival: bool = False) -> dict[str, float]:
     """Make batches of scenes, ours or the rival's, and nothing else."""
     from bench_data import BATCH, per_example_map, pipeline
 
     from harness.data import load
 
-    config, data_dir = _config(arguments)
+    config, data_dir = _config()
     data = load(config, data_dir, say=lambda _text: None)
     batches: Iterator[object] = iter(per_example_map(data)) if rival else pipeline(data)
-    rate = _rate(lambda: next(batches), BATCH, arguments.seconds / 2)
+    take = functools.partial(_taken, lambda: next(batches), BATCH)
+    take(TURN_S / 3)
+    images, seconds = take(TURN_S)
+    rate = images / seconds
     return {"map" if rival else "scenes": rate}
 
 
-def _map(arguments: argparse.Namespace) -> dict[str, float]:
-    return _scenes(arguments, rival=True)
-
-
-def _rate(step: Callable[[], object], images: int, seconds: float) -> float:
-    """Return images per second over so many seconds, after a quarter of that as warm-up."""
-    _taken(step, images, seconds / 4)
-    count, elapsed = _taken(step, images, seconds)
-    return count / elapsed
+def _map() -> dict[str, float]:
+    return _scenes(rival=True)
 
 
 def _taken(step: Callable[[], object], images: int, seconds: float) -> tuple[int, float]:
@@ -353,7 +383,7 @@ def _taken(step: Callable[[], object], images: int, seconds: float) -> tuple[int
     return count, elapsed
 
 
-def _compiling(_arguments: argparse.Namespace) -> dict[str, float]:
+def _compiling() -> dict[str, float]:
     """Train three trials of other rates, weights and seeds, as a sweep's worker does."""
     import gc
 
@@ -383,18 +413,15 @@ def _compiling(_arguments: argparse.Namespace) -> dict[str, float]:
     }  # fmt: skip
 
 
-Measured = Callable[[argparse.Namespace], dict[str, float]]
+CONTENDERS: dict[str, Callable[[Pause], None]] = {
+    "run": _run, "fit": _fit, "step": _step, "cell": _cell,
+}  # fmt: skip
+"""Name -> what trains by turns, until its process is ended."""
 
-CELLS: dict[str, tuple[Measured, tuple[str, ...]]] = {
-    "run": (_run, ("run", "told")),
-    "turns": (_turns, ("turn", "step")),
-    "fit": (_fit, ("fit",)),
-    "scenes": (_scenes, ("scenes",)),
-    "map": (_map, ("map",)),
-    "cell": (_cell, ("cell",)),
-    "trials": (_compiling, ()),
-}
-"""Name -> what measures it in a fresh process, and the contenders that it tells of."""
+CELLS: dict[str, Callable[[], dict[str, float]]] = {
+    "scenes": _scenes, "map": _map, "trials": _compiling,
+}  # fmt: skip
+"""Name -> what measures it in a process of its own."""
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ def test_what_a_reference_holds() -> None:
 def summed_means(engine: Any, original: Callable[..., Any]) -> Any:
     """The loss of a replica is the mean of its own part."""
     each = SimpleNamespace(
-        model=engine.model, key=engine.key, layout=engine.layout,
+        model=engine.model, forward=engine.forward, key=engine.key, layout=engine.layout,
         global_batch=engine.key.replica_batch, parts=engine.parts,
     )  # fmt: skip
     return original(each)
