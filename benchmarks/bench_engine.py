@@ -34,13 +34,18 @@ from collections.abc import Callable, Iterator, Sequence
 from math import inf
 from pathlib import Path
 from time import perf_counter
-from typing import Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 from bench_sweep import interval
+from by_turns import Pause, Process, pauser, quiet
 
 from harness.config import RunConfig
 from harness.record import EpochPoint
+
+if TYPE_CHECKING:
+    from harness.data import Data
+    from harness.engine import Engine
 
 TARGETS = {"a": (1.5, inf), "b": (0.97, inf), "c": (10.0, inf), "e": (0.95, 1.05)}
 """Least and most."""
@@ -54,8 +59,6 @@ WORDS = {
     "run": "bench run, whole", "fit": "Keras fit, tf.data map", "step": "bare compiled step",
     "cell": "as bench throughput times", "scenes": "scenes alone", "map": "tf.data map alone",
 }  # fmt: skip
-
-QUIET = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
 
 TURN_S = 3.0
 """Seconds of a turn, about: a contender stops where it can."""
@@ -71,7 +74,7 @@ def main() -> int:
     """Measure what is asked for and return the exit code."""
     arguments = _parser().parse_args()
     if arguments.contender:
-        CONTENDERS[arguments.contender](_pauser())
+        CONTENDERS[arguments.contender](pauser())
         return 0
     if arguments.cell:
         print(json.dumps(CELLS[arguments.cell]()))
@@ -121,86 +124,19 @@ def _round(names: Sequence[str], arguments: argparse.Namespace) -> dict[str, flo
     """Return images per second by contender, those that train by turns."""
     rates = {name: _answer(name)[name] for name in names if name in CELLS}
     with contextlib.ExitStack() as stack:
-        trained = [stack.enter_context(_Process(name)) for name in names if name in CONTENDERS]
+        trained = [
+            stack.enter_context(Process(name, __file__)) for name in names if name in CONTENDERS
+        ]
         for turn in range(arguments.turns):
             for process in trained if turn % 2 == 0 else trained[::-1]:
                 process.take_turn()
         return rates | {process.name: process.rate for process in trained}
 
 
-class _Process:
-    """A contender in a fresh process, which is warm and waits for its turn.
-
-    Attributes:
-        name: of the contender.
-    """
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self._images, self._seconds = 0, 0.0
-
-    def __enter__(self) -> Self:
-        self._folder = tempfile.TemporaryDirectory()
-        self._errors = tempfile.TemporaryFile("w+")
-        self._process = subprocess.Popen(
-            [sys.executable, __file__, f"--contender={self.name}"], env=QUIET, text=True,
-            cwd=self._folder.name, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=self._errors,
-        )  # fmt: skip
-        self._read()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.communicate()
-        self._errors.close()
-        self._folder.cleanup()
-
-    def take_turn(self) -> None:
-        """Let it train for a turn and count what it did."""
-        assert self._process.stdin
-        self._process.stdin.write("go\n")
-        self._process.stdin.flush()
-        images, seconds = self._read()
-        self._images += images
-        self._seconds += seconds
-
-    @property
-    def rate(self) -> float:
-        """Return images per second over all turns."""
-        return self._images / self._seconds
-
-    def _read(self) -> tuple[int, float]:
-        assert self._process.stdout
-        line = self._process.stdout.readline()
-        if not line:
-            self._errors.seek(0)
-            raise SystemExit(f"{self.name} failed:\n{self._errors.read()}")
-        images, seconds = json.loads(line)
-        return images, seconds
-
-
-Pause = Callable[[int, float], None]
-"""Tells the images and the seconds of a turn, and returns when the next one begins."""
-
-
-def _pauser() -> Pause:
-    """Return what ends a turn of this process; what else it prints goes to standard error."""
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-
-    def pause(images: int, seconds: float) -> None:
-        answers.write(json.dumps([images, seconds]) + "\n")
-        answers.flush()
-        sys.stdin.readline()
-
-    return pause
-
-
 def _answer(name: str) -> dict[str, float]:
     """Return what a cell finds in a fresh process."""
     done = subprocess.run(
-        [sys.executable, __file__, f"--cell={name}"], env=QUIET, capture_output=True, text=True,
+        [sys.executable, __file__, f"--cell={name}"], env=quiet(), capture_output=True, text=True,
         check=False,
     )  # fmt: skip
     if done.returncode:
@@ -277,17 +213,24 @@ def _run(pause: Pause) -> None:
     raise SystemExit(f"the run {record.status}: {record.reason}")
 
 
-def _cell(pause: Pause) -> None:
-    """Train as the cells of `bench throughput` do."""
+def _engine() -> tuple[RunConfig, Data, Engine]:
+    """Return a run's configuration, data and compiled engine with its first weights."""
     from harness.data import load
     from harness.engines import compiled_engine, open_devices
-    from harness.timed_training import WARM_UP_S, Training
 
     config, data_dir = _config()
     layout = open_devices(config)
     data = load(config, data_dir, say=lambda _text: None)
     engine, _, _ = compiled_engine(config, data, layout)
     engine.reset(config.seed)
+    return config, data, engine
+
+
+def _cell(pause: Pause) -> None:
+    """Train as the cells of `bench throughput` do."""
+    from harness.timed_training import WARM_UP_S, Training
+
+    config, data, engine = _engine()
     training = Training(config, engine, data)
     training.warm_up(WARM_UP_S)
     images, seconds = 0, 0.0
@@ -302,15 +245,9 @@ def _step(pause: Pause) -> None:
     """Take the engine's step on a constant batch, 20 at a time; its metrics are not computed."""
     import tensorflow as tf
 
-    from harness.data import load
-    from harness.engines import compiled_engine, open_devices
     from harness.train_step import step_function
 
-    config, data_dir = _config()
-    layout = open_devices(config)
-    data = load(config, data_dir, say=lambda _text: None)
-    engine, _, _ = compiled_engine(config, data, layout)
-    engine.reset(config.seed)
+    _, data, engine = _engine()
     scenes = data.train_scenes(1, np.arange(engine.global_batch))
     take_step = step_function(engine)
     batch = [tf.constant(x) for x in (scenes.images, scenes.labels.astype(np.int32), scenes.boxes)]
@@ -318,7 +255,7 @@ def _step(pause: Pause) -> None:
     @tf.function  # type: ignore[untyped-decorator]
     def steps() -> None:
         for _ in tf.range(20):
-            layout.strategy.run(take_step, args=(*batch, tf.constant([1.0, 1.0])))
+            engine.layout.strategy.run(take_step, args=(*batch, tf.constant([1.0, 1.0])))
 
     while True:
         pause(*_taken(steps, 20 * engine.global_batch, TURN_S))
