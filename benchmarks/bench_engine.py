@@ -12,9 +12,10 @@
 - `e`: the same run over training as `bench throughput` times it. Within 5 %.
 
 A round starts a process for each contender of `a`, `b` and `e`. When all are warm they train by
-turns of some three seconds, one at a time, and every other turn goes backwards: a machine that
-slows down for a minute slows all. The pipelines of `c` run one after the other. A ratio is the
-geometric mean over rounds with its 95 % interval (Student's t on the logarithms).
+turns of some three seconds, one at a time, and every other turn goes backwards, as does every
+other round: a machine that slows down for a minute slows all. The median turn counts. The
+pipelines of `c` run one after the other. A ratio is the geometric mean over rounds with its 95 %
+interval (Student's t on the logarithms).
 
 Exits 1 if a target is missed. `nox -s bench_engine` runs all, on an idle machine in some 20
 minutes; options make it smaller. Rounds are added to those in `--keep FILE`, if that is given.
@@ -83,7 +84,8 @@ def main() -> int:
     names = list(dict.fromkeys(name for part in parts for name in RATIOS.get(part, ())))
     rounds = _kept(arguments.keep, names)
     for number in range(len(rounds), len(rounds) + arguments.rounds if names else 0):
-        rounds.append(_round(names, arguments))
+        # Who starts first waits longest before its first turn.
+        rounds.append(_round(names if number % 2 == 0 else names[::-1], arguments))
         rates = ", ".join(f"{WORDS[name]} {rounds[-1][name]:,.0f}" for name in names)
         print(f"  round {number + 1}, images/s: {rates}", flush=True)
         if arguments.keep:

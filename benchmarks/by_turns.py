@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -32,7 +33,7 @@ class Process:
 
     def __init__(self, name: str, program: str) -> None:
         self.name, self._program = name, program
-        self._images, self._seconds = 0, 0.0
+        self._rates: list[float] = []
 
     def __enter__(self) -> Self:
         self._folder = tempfile.TemporaryDirectory()
@@ -52,18 +53,17 @@ class Process:
         self._folder.cleanup()
 
     def take_turn(self) -> None:
-        """Let it train for a turn and count what it did."""
+        """Let it train for a turn and note its speed."""
         assert self._process.stdin
         self._process.stdin.write("go\n")
         self._process.stdin.flush()
         images, seconds = self._read()
-        self._images += images
-        self._seconds += seconds
+        self._rates.append(images / seconds)
 
     @property
     def rate(self) -> float:
-        """Return images per second over all turns."""
-        return self._images / self._seconds
+        """Return images per second, the median of its turns: a disturbed one decides nothing."""
+        return statistics.median(self._rates)
 
     def _read(self) -> tuple[int, float]:
         assert self._process.stdout
