@@ -3,9 +3,9 @@
 A 3x3 convolution of one channel, its ReLU and 2x2 average pooling do little arithmetic with much
 memory: in `notebook-cnn` on 75x75 pixels 1.5 of 21 MFLOP, but a quarter of the time of a step.
 Taken together, the map between convolution and pooling, four times as large as what leaves the
-block, need not be written and read again and again: XLA makes one loop of the forward pass and
-one for each place of a pooling window on the way back, and the gradient of the kernel is a matrix
-product. The formulas are those of the layers; only the order of sums differs.
+block, need not be written and read again and again: XLA makes one loop of the forward pass, and on
+the way back works on a few rows at a time, which stay in the cache of a core. The formulas are
+those of the layers; only the order of sums differs.
 
 What is trained so is the same network: its layers, weights, size and predictions are those of
 Keras, and so is everything else that asks for them.
@@ -17,9 +17,6 @@ import functools
 import itertools
 from collections.abc import Callable
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from harness.config import RunConfig
 from harness.strategy import Layout
@@ -117,10 +114,7 @@ def _convolved_and_pooled(images: Any, kernel: Any, bias: Any) -> Any:
     """Return float32 `[n, rows, columns, filters]`; no gradient flows to the images."""
 
     def gradient(upstream: Any) -> tuple[None, Any, Any]:
-        *parts, patches = _backward(images, kernel, bias, upstream)
-        products = [tf.matmul(patches, part, transpose_a=True) for part in parts]
-        sums = tf.matmul(_OWN_TAPS, tf.concat(products, axis=0))
-        return None, tf.reshape(sums[:-1], tf.shape(kernel)), sums[-1]
+        return None, *_backward(images, kernel, bias, upstream)
 
     return _forward(images, kernel, bias), gradient
 
@@ -132,20 +126,81 @@ def _forward(images: Any, kernel: Any, bias: Any) -> Any:
 
 
 @tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
-def _backward(images: Any, kernel: Any, bias: Any, upstream: Any) -> list[Any]:
-    """Return the gradient of the sums at each place of a window, and patches of the images.
+def _backward(images: Any, kernel: Any, bias: Any, upstream: Any) -> tuple[Any, Any]:
+    """Return the gradients of kernel and bias.
+
+    XLA's own matrix product would be no help: those of two shards wait for each other.
+    """
+    n, rows, columns, filters = upstream.shape
+    some = _rows_at_once(rows)
+    blocks = -(-rows // some)
+    shifted = _shifted(images, rows, columns)
+    if more := blocks * some - rows:  # rows that nothing flows back from
+        shifted = tf.pad(shifted, ((0, 0), (0, 2 * more), (0, 0), (0, 0)))
+        upstream = tf.pad(upstream, ((0, 0), (0, more), (0, 0), (0, 0)))
+
+    def add_block(block: Any, of_kernel: Any, of_bias: Any) -> tuple[Any, Any, Any]:
+        image, row = block // blocks, block % blocks * some
+        pixels = tf.slice(shifted, (image, 2 * row, 0, 0), (1, 2 * some + 2, 4, columns))[0]
+        share = tf.slice(upstream, (image, row, 0, 0), (1, some, columns, filters))[0]
+        flowing = _flowing(pixels, kernel, bias, share)
+        for down, right in itertools.product(range(2 * some), range(2)):
+            met = pixels[down : down + _KERNEL, right : right + _KERNEL, :, tf.newaxis]
+            of_kernel += met * flowing[down, right]
+            of_bias += flowing[down, right]
+        return block + 1, of_kernel, of_bias
+
+    # By column, so that the sums are taken in vectors; those of the columns come last.
+    nothing = tf.zeros((_KERNEL, _KERNEL, columns, filters)), tf.zeros((columns, filters))
+    _, of_kernel, of_bias = tf.while_loop(
+        lambda block, *_: block < n * blocks, add_block, (tf.constant(0), *nothing)
+    )
+    return (
+        tf.reduce_sum(of_kernel, 2)[:, :, tf.newaxis] / len(_PLACES),
+        tf.reduce_sum(of_bias, 0) / len(_PLACES),
+    )
+
+
+def _rows_at_once(rows: int) -> int:
+    """Return how many rows make a block: six, or about that if it leaves fewer over.
+
+    Of fewer than four, XLA would take the sums of `_flowing` again for each tap of the kernel.
+    """
+    return min((6, 7, 5, 8, 4, 9), key=lambda some: -rows % some) if rows > 9 else rows
+
+
+def _shifted(images: Any, rows: int, columns: int) -> Any:
+    """Return every other pixel of a line from its first, second, third and fourth on.
 
     Returns:
-        Four times `[n * rows * columns, filters]`, in the order of `_PLACES`, then the 4x4 pixels
-        under each window and a one, `[n * rows * columns, 17]`, in the order of `_OWN_TAPS`.
+        `[n, 2 * rows + 2, 4, columns]`.
     """
-    share, filters = upstream / len(_PLACES), kernel.shape[-1]
-    # A sum is taken again rather than kept: it costs less than to read it.
-    parts = [
-        tf.where(_sums(images, kernel, bias, place) > 0, share, 0.0)  # no gradient at 0, as Keras
-        for place in _PLACES
-    ]
-    return [*(tf.reshape(part, (-1, filters)) for part in parts), _patches(images)]
+    lines = images[:, : 2 * rows + 2, :, 0]
+    return tf.stack([lines[:, :, k : k + 2 * columns - 1 : 2] for k in range(4)], axis=2)
+
+
+def _flowing(pixels: Any, kernel: Any, bias: Any, share: Any) -> Any:
+    """Return what flows back through the ReLU at each place of a block.
+
+    A sum is taken again rather than kept: it costs less than to read it.
+
+    Args:
+        pixels: those of the block, as `_shifted` returns them, `[2 * rows + 2, 4, columns]`.
+        kernel: of the convolution.
+        bias: likewise.
+        share: what flows back to each window, `[rows, columns, filters]`.
+
+    Returns:
+        `[2 * rows, 2, columns, filters]`: by line, and by column of a window.
+    """
+    rows, columns, filters = share.shape
+    sums = bias
+    for row, column in _TAPS:
+        met = pixels[row : row + 2 * rows, column : column + 2, :, tf.newaxis]
+        sums = sums + met * kernel[row, column, 0]
+    spread = tf.broadcast_to(share[:, tf.newaxis, tf.newaxis], (rows, 2, 2, columns, filters))
+    # No gradient at 0, as Keras.
+    return tf.where(sums > 0, tf.reshape(spread, (2 * rows, 2, columns, filters)), 0.0)
 
 
 def _sums(images: Any, kernel: Any, bias: Any, place: tuple[int, int]) -> Any:
@@ -159,41 +214,7 @@ def _sums(images: Any, kernel: Any, bias: Any, place: tuple[int, int]) -> Any:
     return total
 
 
-def _patches(images: Any) -> Any:
-    rows, columns = _pooled(images)
-    n = images.shape[0]
-    # Two by two pixels at a time, which is what a patch moves by.
-    blocks = tf.reshape(
-        images[:, : 2 * rows + 2, : 2 * columns + 2], (n, rows + 1, 2, columns + 1, 2)
-    )
-    parts = []
-    for down, right in _PLACES:
-        some = blocks[:, down : down + rows, :, right : right + columns]
-        parts.append(tf.reshape(tf.transpose(some, (0, 1, 3, 2, 4)), (-1, 4)))
-    return tf.concat([*parts, tf.ones((n * rows * columns, 1))], axis=1)
-
-
 def _pooled(images: Any) -> tuple[int, int]:
     """Return rows and columns of what leaves the block."""
     height, width = images.shape[1:3]
     return (height - _KERNEL + 1) // 2, (width - _KERNEL + 1) // 2
-
-
-def _own_taps() -> NDArray[np.float32]:
-    """Return which pixels of a patch the kernel meets at each place; float32 `[10, 4 * 17]`.
-
-    Times the products of patches with gradients, one below the other, it is the gradient of the
-    nine taps of the kernel, and of the bias.
-    """
-    order = [
-        (2 * down + row, 2 * right + column) for down, right in _PLACES for row, column in _PLACES
-    ]
-    every = np.zeros((len(_TAPS) + 1, len(_PLACES), len(order) + 1), np.float32)
-    for k, (down, right) in enumerate(_PLACES):
-        for tap, (row, column) in enumerate(_TAPS):
-            every[tap, k, order.index((down + row, right + column))] = 1
-        every[-1, k, -1] = 1
-    return every.reshape(len(every), -1)
-
-
-_OWN_TAPS = _own_taps()
