@@ -87,6 +87,7 @@ def pauser() -> Pause:
     def pause(images: int, seconds: float) -> None:
         answers.write(json.dumps([images, seconds]) + "\n")
         answers.flush()
-        sys.stdin.readline()
+        if not sys.stdin.readline():
+            sys.exit("whoever measures is gone")
 
     return pause

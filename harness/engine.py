@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.adam import FusedAdam
-from harness.first_block import training_forward
 from harness.loss_scale import LossScale
 from harness.model import Network, build, facts
 from harness.record import Measure, ModelFacts
@@ -28,6 +27,7 @@ from harness.strategy import Layout
 from harness.tf_keras import keras, tf
 from harness.timing import Span
 from harness.train_step import TRAIN_METRICS, EngineKey, predict_function, train_function
+from harness.training_forward import training_forward
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

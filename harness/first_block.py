@@ -6,16 +6,12 @@ Taken together, the map between convolution and pooling, four times as large as 
 block, need not be written and read again and again: XLA makes one loop of the forward pass, and on
 the way back works on a few rows at a time, which stay in the cache of a core. The formulas are
 those of the layers; only the order of sums differs.
-
-What is trained so is the same network: its layers, weights, size and predictions are those of
-Keras, and so is everything else that asks for them.
 """
 
 from __future__ import annotations
 
-import functools
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from harness.config import RunConfig
@@ -53,43 +49,27 @@ def pays(config: RunConfig, layout: Layout, steps: int) -> bool:
     )
 
 
-def training_forward(model: keras.Model, *, fused: bool) -> Callable[[Any], Any]:
-    """Return the forward pass of training: from images to the model's outputs, in their order.
+def first_block(layers: Sequence[keras.layers.Layer]) -> keras.layers.Layer | None:
+    """Return the convolution if a model begins with a block of this kind, else None.
 
     Args:
-        model: from float32 `[n, height, width, channels]`.
-        fused: whether its first block shall be one, if it has such a block.
+        layers: as `harness.seen_part.window_layers` returns them; the second one is the pooling.
     """
-    block = first_block(model) if fused else None
-    if block is None:
-        return functools.partial(model, training=True)
-    convolution, pooling = block
-    rest = keras.Model(pooling.output, model.outputs)
-
-    def forward(images: Any) -> Any:
-        kernel, bias = (tf.convert_to_tensor(v) for v in (convolution.kernel, convolution.bias))
-        return rest(_convolved_and_pooled(images, kernel, bias), training=True)
-
-    return forward
-
-
-def first_block(model: keras.Model) -> tuple[keras.layers.Layer, keras.layers.Layer] | None:
-    """Return convolution and pooling if a model begins with a block of this kind, else None."""
-    layers = list(getattr(model, "operations", ()))[:3]
-    kinds = keras.layers.InputLayer, keras.layers.Conv2D, keras.layers.AveragePooling2D
-    if len(layers) < 3 or any(
-        type(layer) is not kind  # a subclass may compute something else
-        for layer, kind in zip(layers, kinds, strict=True)
-    ):
+    kinds = keras.layers.Conv2D, keras.layers.AveragePooling2D
+    if tuple(type(layer) for layer in layers[:2]) != kinds:
         return None
-    images, convolution, pooling = layers
-    chain = _consumers(images) == [convolution] and _consumers(convolution) == [pooling]
-    inside = all(output is not convolution.output for output in model.outputs)
-    return (convolution, pooling) if chain and inside and _fits(convolution, pooling) else None
+    convolution, pooling = layers[:2]
+    return convolution if _fits(convolution, pooling) else None
 
 
-def _consumers(layer: keras.layers.Layer) -> list[keras.Operation]:
-    return [node.operation for node in layer._outbound_nodes]  # noqa: SLF001 - Keras has no other
+def as_one(convolution: keras.layers.Layer) -> Callable[[Any], Any]:
+    """Return the block of what `first_block` found, of float32 images `[n, height, width, 1]`."""
+
+    def block(images: Any) -> Any:
+        kernel, bias = (tf.convert_to_tensor(v) for v in (convolution.kernel, convolution.bias))
+        return _convolved_and_pooled(images, kernel, bias)
+
+    return block
 
 
 def _fits(convolution: keras.layers.Layer, pooling: keras.layers.Layer) -> bool:
@@ -97,15 +77,11 @@ def _fits(convolution: keras.layers.Layer, pooling: keras.layers.Layer) -> bool:
         convolution.kernel.shape[:3] == (_KERNEL, _KERNEL, 1)
         and LEAST_FILTERS <= convolution.filters <= MOST_FILTERS
         and convolution.strides == convolution.dilation_rate == (1, 1)
-        and convolution.padding == pooling.padding == "valid"
-        and convolution.data_format == pooling.data_format == "channels_last"
         and convolution.use_bias
         and convolution.activation is keras.activations.relu
         and convolution.trainable
-        and convolution.activity_regularizer is pooling.activity_regularizer is None
         and pooling.pool_size == pooling.strides == (2, 2)
         and convolution.compute_dtype == pooling.compute_dtype == "float32"
-        and None not in convolution.output.shape[1:]
     )
 
 

@@ -9,21 +9,26 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
-from nets import cut, plan, scenes
+from nets import cut, gradients, plan, scenes
 
 from architectures import registry
 from harness import first_block
 from harness.config import RunConfig
 from harness.engine import Engine, EngineKey, Objective
-from harness.first_block import pays, training_forward
+from harness.first_block import pays
+from harness.seen_part import window_layers
 from harness.strategy import Layout, open_layout
+from harness.training_forward import training_forward
 
 BATCH = 48
 OBJECTIVE = Objective(learning_rate=1e-3, class_weight=1.0, box_weight=1.0)
 
 LOSS_PATH = 2e-5
 """Relative, as between shards in `test_shards`: sums are taken in another order."""
+
+
+def first(net: keras.Model) -> Any:
+    return first_block.first_block(window_layers(net))
 
 
 def model(
@@ -43,14 +48,6 @@ def model(
     return keras.Model(inputs, [*outputs, x] if seen else outputs)
 
 
-def gradients(forward: Any, images: Any, variables: Any) -> list[Any]:
-    """Return outputs, and gradients of a curved function of them: each weighs otherwise."""
-    with tf.GradientTape() as tape:
-        outputs = forward(images)[0]
-        loss = tf.reduce_sum(tf.sin(3 * outputs))
-    return [outputs.numpy(), *(np.array(g) for g in tape.gradient(loss, variables))]
-
-
 @pytest.mark.parametrize("filters", [16, 19, 32])
 @pytest.mark.parametrize("shape", [(4, 4, 1), (5, 5, 1), (20, 23, 1), (25, 20, 1), (75, 75, 1)])
 def test_outputs_and_gradients_are_those_of_the_layers(
@@ -60,8 +57,8 @@ def test_outputs_and_gradients_are_those_of_the_layers(
     net = model(shape, filters=filters)
     images = np.random.default_rng(1).random((7, *shape), np.float32)
     wanted = gradients(functools.partial(net, training=True), images, net.trainable_variables)
+    assert first(net)
     fused = training_forward(net, fused=True)
-    assert not isinstance(fused, functools.partial)
     for one, other in zip(gradients(fused, images, net.trainable_variables), wanted, strict=True):
         assert one.shape == other.shape
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * np.abs(other).max())
@@ -69,8 +66,7 @@ def test_outputs_and_gradients_are_those_of_the_layers(
 
 def test_no_gradient_flows_where_the_relu_gets_zero() -> None:
     net = model()
-    convolution, _ = first_block.first_block(net) or pytest.fail("it begins with such a block")
-    convolution.bias.assign(np.array(4 * [0, 0.5, -0.5, 1], np.float32))
+    first(net).bias.assign(np.array(4 * [0, 0.5, -0.5, 1], np.float32))
     black = np.zeros((2, 20, 23, 1), np.float32)
     for forward in (functools.partial(net, training=True), training_forward(net, fused=True)):
         _, kernel, bias = gradients(forward, black, net.trainable_variables)
@@ -126,14 +122,13 @@ def test_any_other_block_is_left_to_its_layers(changes: dict[str, Any]) -> None:
         net = keras.Model(inputs, keras.layers.GlobalMaxPooling2D()(changes["pooling"](x)))
     else:
         net = model(**changes)
-    assert first_block.first_block(net) is None
-    assert isinstance(training_forward(net, fused=True), functools.partial)
+    assert first(net) is None
 
 
 def test_a_network_may_be_smaller_than_such_a_block() -> None:
     inputs = keras.Input((4, 4, 1))
-    assert first_block.first_block(keras.Model(inputs, keras.layers.Flatten()(inputs))) is None
-    assert first_block.first_block(keras.Sequential([keras.layers.Flatten()])) is None
+    assert first(keras.Model(inputs, keras.layers.Flatten()(inputs))) is None
+    assert first(keras.Sequential([keras.layers.Flatten()])) is None
 
 
 @functools.cache
@@ -156,7 +151,6 @@ def path(tested: Engine, steps: int = 20) -> list[dict[str, float]]:
 def test_training_takes_the_same_path(shards: int) -> None:
     tested = engine(fused=True, shards=shards)
     assert len(tested.parts) == shards
-    assert not isinstance(tested.forward, functools.partial)
     found, wanted = path(tested), path(engine(fused=False))
     assert found[0] == pytest.approx(wanted[0], rel=1e-6)
     for one, other in zip(found, wanted, strict=True):
@@ -175,8 +169,24 @@ def test_everything_else_is_that_of_the_network() -> None:
         assert one.tobytes() == other.tobytes()
 
 
-def test_xla_gets_the_layers() -> None:
-    assert isinstance(engine(fused=True, jit=True).forward, functools.partial)
+def test_only_such_a_block_is_trained_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[Any] = []
+
+    def noted(convolution: Any) -> Any:
+        taken.append(convolution)
+        return first_block.as_one(convolution)
+
+    monkeypatch.setattr("harness.training_forward.as_one", noted)
+    for net in (model(), model(pooling=keras.layers.MaxPooling2D(2))):
+        training_forward(net, fused=False)
+        training_forward(net, fused=True)
+        assert taken == [block for block in [first(net)] if block]
+        taken.clear()
+    for fused, jit in ((True, True), (False, False)):  # XLA gets the layers
+        engine.__wrapped__(fused=fused, jit=jit)
+        assert not taken
+    engine.__wrapped__(fused=True)
+    assert len(taken) == 1
 
 
 CPU = Layout(strategy=None, name="cpu", devices=("cpu:0",), why="")
@@ -202,7 +212,7 @@ def test_long_runs_on_a_cpu_gain_by_it(
 
 def test_the_networks_of_the_house_that_begin_so() -> None:
     def begins_so(name: str) -> bool:
-        return first_block.first_block(registry.get(name)((75, 75, 1))) is not None
+        return first(registry.get(name)((75, 75, 1))) is not None
 
     assert begins_so("notebook-cnn")
     assert not begins_so("readme-cnn")  # max pooling
