@@ -29,7 +29,8 @@ def notebook_cnn(image_shape: ImageShape, *, width: float = 1.0) -> keras.Model:
     | average pool 2x2 | 7x7x64 | |
     | flatten, dense 128, ReLU | 128 | 401,536 |
 
-    Flattening, not global pooling, is what keeps the place of the digit for the box head.
+    Flattening, not global pooling, is what keeps the place of the digit for the box head. Without
+    padding, what no whole window covers is lost: of 75 rows and columns the first 70 are seen.
 
     Args:
         image_shape: height, width and channels; at least 22x22 pixels.

@@ -11,6 +11,7 @@ from typing import Any
 from harness.cluster import Cluster, read_cluster
 from harness.devices import LOCAL_TPU, check_devices, find_tpu, parse_devices
 from harness.errors import DeviceError
+from harness.freed_memory import keep_freed_memory
 from harness.machine import cpu_cores
 from harness.tf_keras import tf
 from harness.tpu import no_local_tpu, open_tpu, sees_local_tpu
@@ -87,6 +88,7 @@ def open_layout(*, strategy: str, devices: str, threads: int, shards: int = 1) -
         DeviceError: the devices are not there, or were set up differently before.
     """
     check_devices(strategy, devices)
+    keep_freed_memory()
     names = parse_devices(devices)
     cluster = read_cluster(os.environ) if strategy == "multiworker" else None
     tpu, found = _choose_tpu(strategy, names)
