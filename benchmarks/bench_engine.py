@@ -13,9 +13,10 @@
 
 A round starts a process for each contender of `a`, `b` and `e`. When all are warm they train by
 turns of some three seconds, one at a time, and every other turn goes backwards, as does every
-other round: a machine that slows down for a minute slows all. The median turn counts. The
-pipelines of `c` run one after the other. A ratio is the geometric mean over rounds with its 95 %
-interval (Student's t on the logarithms).
+other round. A turn is divided by the rival's beside it, so that a machine that slows down for a
+minute slows both, and the median of these ratios counts, so that one disturbed turn decides
+nothing. The pipelines of `c` run one after the other. A ratio is the geometric mean over rounds
+with its 95 % interval (Student's t on the logarithms).
 
 Exits 1 if a target is missed. `nox -s bench_engine` runs all, on an idle machine in some 20
 minutes; options make it smaller. Rounds are added to those in `--keep FILE`, if that is given.
@@ -28,6 +29,7 @@ import contextlib
 import functools
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -61,6 +63,9 @@ WORDS = {
     "cell": "as bench throughput times", "scenes": "scenes alone", "map": "tf.data map alone",
 }  # fmt: skip
 
+Rates = dict[str, list[float]]
+"""Images per second of each contender's turns; of one that takes none, a single rate."""
+
 TURN_S = 3.0
 """Seconds of a turn, about: a contender stops where it can."""
 
@@ -86,7 +91,8 @@ def main() -> int:
     for number in range(len(rounds), len(rounds) + arguments.rounds if names else 0):
         # Who starts first waits longest before its first turn.
         rounds.append(_round(names if number % 2 == 0 else names[::-1], arguments))
-        rates = ", ".join(f"{WORDS[name]} {rounds[-1][name]:,.0f}" for name in names)
+        medians = ((name, statistics.median(rounds[-1][name])) for name in names)
+        rates = ", ".join(f"{WORDS[name]} {median:,.0f}" for name, median in medians)
         print(f"  round {number + 1}, images/s: {rates}", flush=True)
         if arguments.keep:
             arguments.keep.write_text("".join(json.dumps(some) + "\n" for some in rounds))
@@ -114,7 +120,7 @@ def _part(text: str) -> str:
     return text
 
 
-def _kept(path: Path | None, names: list[str]) -> list[dict[str, float]]:
+def _kept(path: Path | None, names: list[str]) -> list[Rates]:
     """Return the rounds of earlier slices that hold all these contenders."""
     if path is None or not path.exists():
         return []
@@ -122,9 +128,8 @@ def _kept(path: Path | None, names: list[str]) -> list[dict[str, float]]:
     return [some for some in found if set(names) <= set(some)]
 
 
-def _round(names: Sequence[str], arguments: argparse.Namespace) -> dict[str, float]:
-    """Return images per second by contender, those that train by turns."""
-    rates = {name: _answer(name)[name] for name in names if name in CELLS}
+def _round(names: Sequence[str], arguments: argparse.Namespace) -> Rates:
+    rates = {name: [_answer(name)[name]] for name in names if name in CELLS}
     with contextlib.ExitStack() as stack:
         trained = [
             stack.enter_context(Process(name, __file__)) for name in names if name in CONTENDERS
@@ -132,7 +137,7 @@ def _round(names: Sequence[str], arguments: argparse.Namespace) -> dict[str, flo
         for turn in range(arguments.turns):
             for process in trained if turn % 2 == 0 else trained[::-1]:
                 process.take_turn()
-        return rates | {process.name: process.rate for process in trained}
+        return rates | {process.name: process.rates for process in trained}
 
 
 def _answer(name: str) -> dict[str, float]:
@@ -147,9 +152,13 @@ def _answer(name: str) -> dict[str, float]:
     return answer
 
 
-def _ratio(part: str, rounds: list[dict[str, float]]) -> bool:
+def _ratio(part: str, rounds: list[Rates]) -> bool:
     over, under = RATIOS[part]
-    ratio, low, high = interval([some[over] / some[under] for some in rounds])
+    ratios = [
+        statistics.median(x / y for x, y in zip(some[over], some[under], strict=True))
+        for some in rounds
+    ]
+    ratio, low, high = interval(ratios)
     least, most = TARGETS[part]
     target = f"{least:g} to {most:g}" if most < inf else f"at least {least:g}"
     print(

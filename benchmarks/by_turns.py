@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -29,11 +28,14 @@ class Process:
         name: of the contender.
         program: a script that, given `--contender=NAME`, trains and ends its turns by `pauser`.
             It runs in a folder of its own, and its process is killed at the end.
+
+    Attributes:
+        rates: images per second of each turn, in order.
     """
 
     def __init__(self, name: str, program: str) -> None:
         self.name, self._program = name, program
-        self._rates: list[float] = []
+        self.rates: list[float] = []
 
     def __enter__(self) -> Self:
         self._folder = tempfile.TemporaryDirectory()
@@ -58,12 +60,7 @@ class Process:
         self._process.stdin.write("go\n")
         self._process.stdin.flush()
         images, seconds = self._read()
-        self._rates.append(images / seconds)
-
-    @property
-    def rate(self) -> float:
-        """Return images per second, the median of its turns: a disturbed one decides nothing."""
-        return statistics.median(self._rates)
+        self.rates.append(images / seconds)
 
     def _read(self) -> tuple[int, float]:
         assert self._process.stdout
