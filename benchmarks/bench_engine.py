@@ -13,8 +13,9 @@
 
 A round starts a process for each contender of `a`, `b` and `e`. When all are warm they train by
 turns of some three seconds, one at a time, and every other turn goes backwards, as does every
-other round. A turn is divided by the rival's beside it, so that a machine that slows down for a
-minute slows both, and the median of these ratios counts, so that one disturbed turn decides
+other round. What comes first in a turn is not counted: after a rest a call takes a tenth longer,
+whoever's it is. A turn is divided by the rival's beside it, so that a machine that slows down for
+a minute slows both, and the median of these ratios counts, so that one disturbed turn decides
 nothing. The pipelines of `c` run one after the other. A ratio is the geometric mean over rounds
 with its 95 % interval (Student's t on the logarithms).
 
@@ -70,7 +71,10 @@ TURN_S = 3.0
 """Seconds of a turn, about: a contender stops where it can."""
 
 RUN_CALLS, FIT_STEPS = 5, 80
-"""Of a turn: graph calls of a run, each of 20 steps, and steps of `fit`."""
+"""Of a turn that count: graph calls of a run and steps of `fit`."""
+
+CALL_STEPS = 20
+"""Of a graph call; the first call of a turn does not count, nor so many steps of `fit`."""
 
 WARM_UP_CALLS = 20
 """Of a run, before its first turn."""
@@ -194,7 +198,7 @@ def _run(pause: Pause) -> None:
 
     config, data_dir = _config()
     store = Store(Path("store"))
-    calls, images, seconds, mark, done = 0, 0, 0.0, perf_counter(), 0
+    calls, images, seconds, mark, done = -WARM_UP_CALLS, 0, 0.0, perf_counter(), 0
     with RunProgress() as progress, Tracker(None, store) as tracker:
         tracker.check()
         tracker.begin("engine", "run", None, None, config)
@@ -205,9 +209,11 @@ def _run(pause: Pause) -> None:
             seconds += perf_counter() - mark
             images += so_far - done
             calls, done = calls + 1, so_far
-            if calls >= WARM_UP_CALLS and calls % RUN_CALLS == 0:
-                pause(images, seconds)
+            if calls == 1:
                 images, seconds = 0, 0.0
+            if calls > RUN_CALLS:
+                pause(images, seconds)
+                calls = 0
             mark = perf_counter()
 
         def on_epoch(point: EpochPoint) -> bool:
@@ -247,7 +253,7 @@ def _cell(pause: Pause) -> None:
     images, seconds = 0, 0.0
     while True:
         pause(images, seconds)
-        spans = training.train(TURN_S)
+        spans = training.train(TURN_S)[1:]
         images = sum(span.images for span in spans)
         seconds = sum(span.end_s - span.start_s for span in spans)
 
@@ -265,11 +271,12 @@ def _step(pause: Pause) -> None:
 
     @tf.function  # type: ignore[untyped-decorator]
     def steps() -> None:
-        for _ in tf.range(20):
+        for _ in tf.range(CALL_STEPS):
             engine.layout.strategy.run(take_step, args=(*batch, tf.constant([1.0, 1.0])))
 
     while True:
-        pause(*_taken(steps, 20 * engine.global_batch, TURN_S))
+        steps()
+        pause(*_taken(steps, CALL_STEPS * engine.global_batch, TURN_S))
 
 
 def _fit(pause: Pause) -> None:
@@ -290,15 +297,19 @@ def _fit(pause: Pause) -> None:
     )  # fmt: skip
     mark = perf_counter()
 
-    def end_epoch(epoch: int, _logs: object) -> None:
+    def end_batch(batch: int, _logs: object) -> None:
         nonlocal mark
+        if batch == CALL_STEPS - 1:
+            mark = perf_counter()
+
+    def end_epoch(epoch: int, _logs: object) -> None:
         if epoch:  # the first warms up
             pause(FIT_STEPS * config.batch_size, perf_counter() - mark)
-        mark = perf_counter()
 
+    told = keras.callbacks.LambdaCallback(on_train_batch_end=end_batch, on_epoch_end=end_epoch)
     model.fit(
-        per_example_map(data), epochs=10_000, steps_per_epoch=FIT_STEPS, verbose=0,
-        callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=end_epoch)],
+        per_example_map(data), epochs=10_000, steps_per_epoch=CALL_STEPS + FIT_STEPS, verbose=0,
+        callbacks=[told],
     )  # fmt: skip
 
 
