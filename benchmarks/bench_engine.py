@@ -297,7 +297,7 @@ def _fit(pause: Pause) -> None:
     )  # fmt: skip
     mark = perf_counter()
 
-    def end_batch(batch: int, _logs: object) -> None:
+    def end_batch(batch: int, **_logs: object) -> None:
         nonlocal mark
         if batch == CALL_STEPS - 1:
             mark = perf_counter()
