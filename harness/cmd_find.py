@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.baselines import BASELINE_FILE, read_baseline
-from harness.cmd_library import Library, goals_of
+from harness.cmd_library import Library
 from harness.console import say, waiting
 from harness.errors import UsageError
 from harness.record import RunRecord
@@ -92,7 +92,7 @@ class Finder:
             raise UsageError(f"{name} is a group of searches: name one of {members}.")
         found = library.runs(parents, ())
         plans = library.plans(parents, [run.record for run in found])
-        goals = {sweep: goals_of(plan) for sweep, plan in plans.items()}
+        goals = {sweep: plan.goals for sweep, plan in plans.items()}
         tables = compare_runs((load(run.record, run.folder) for run in found), goals).tables
         rows = [row for table in tables for row in table.contenders]
         rows = [row for row in rows if row.place == 1] or (rows if len(rows) == 1 else [])

@@ -11,16 +11,10 @@ from typing import TYPE_CHECKING, Any
 from harness.console import say
 from harness.errors import StoreError
 from harness.record import RunRecord
-from reports.goals import Goal
 from sweeps.plan import SweepPlan
 
 if TYPE_CHECKING:
     from harness.fetch import FetchedRun
-
-
-def goals_of(plan: SweepPlan) -> tuple[Goal, ...]:
-    """Return what a sweep is after, in the words of reports."""
-    return tuple(Goal(name=name) for name in plan.objectives)
 
 
 class Library:

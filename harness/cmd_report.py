@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.certificate import Certificate, certificates
 from harness.cmd_floors import known_floors
-from harness.cmd_library import Library, goals_of
+from harness.cmd_library import Library
 from harness.cmd_lines import sweep_command
 from harness.config import RunConfig
 from harness.console import note, say, waiting
@@ -90,7 +90,7 @@ def report(
                 [(run.record, run.folder) for run in found],
                 folder,
                 title=title,
-                goals={name: goals_of(plan) for name, plan in plans.items()},
+                goals={name: plan.goals for name, plan in plans.items()},
                 importances=functools.partial(_importances, plans, records, spread),
                 commands={name: _command(plan, plans, records) for name, plan in plans.items()},
                 certificates=_certificates(store),

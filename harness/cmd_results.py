@@ -7,7 +7,6 @@ from statistics import fmean
 
 from rich.table import Table
 
-from harness.cmd_library import goals_of
 from harness.console import console, note, say
 from harness.record import RunRecord
 from harness.store import Store
@@ -77,7 +76,7 @@ def _search(plan: SweepPlan, outcome: SweepOutcome, store: Store) -> Search | No
     found = [store.read_record(plan.trial_id(row.number)) for row in outcome.trials]
     trials = [record for record in found if record is not None]
     searches = summarise_searches(
-        [*trials, *outcome.finals, *outcome.reruns], {plan.name: goals_of(plan)}
+        [*trials, *outcome.finals, *outcome.reruns], {plan.name: plan.goals}
     )
     return searches[0] if searches else None
 
@@ -93,7 +92,7 @@ def _add_others(table: Table, plan: SweepPlan, outcome: SweepOutcome, *, best: i
 
 
 def _mean(records: Sequence[RunRecord], plan: SweepPlan) -> str:
-    (goal, *_) = goals_of(plan)
+    (goal, *_) = plan.goals
     values = [record.value(goal.tested or goal.measure) for record in records]
     known = [value for value in values if value is not None]
     return plan.goals[0].text(fmean(known)) if known else ""

@@ -11,11 +11,11 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.errors import UsageError
+from harness.goal import SCORE, Goal
 from harness.record import DataIdentity, Machine, Role, RunRecord, Status, timing_key
 from reports.budgets import Budget, budget_of
 from reports.contenders import Contender, label_machines, rank_contenders
 from reports.evidence import Evidence
-from reports.goals import SCORE, Goal
 from reports.searches import Search, summarise_searches
 from reports.verdicts import Verdict, judge, rank_ranges
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.certificate import Certificate
 from harness.errors import UsageError
+from harness.goal import Goal
 from harness.noise_floor import NoiseFloor
 from harness.predictions import predictions_file
 from harness.record import RunRecord
@@ -19,7 +20,6 @@ from reports.document import document, dumps
 from reports.drawing import Spread, one_by_one
 from reports.evidence import Evidence, load
 from reports.folder import DOCUMENT_FILE, EVIDENCE, REPORT_FILE, own_files, replace_files
-from reports.goals import Goal
 from reports.html import HTML_FILE, to_body, to_html
 from reports.links import RunLinks
 from reports.markdown import AnyPicture, Gallery, MissingPicture, Picture, render

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reports.goals import Goal
+from harness.goal import Goal
 from reports.links import list_link, run_link, run_links
 from reports.searches import Search
 from reports.statistics import Estimate

@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from harness.goal import SCORE, Goal, front, ranked
 from harness.record import DataIdentity, RunRecord, Status
 from reports.budgets import consumed, trial_size
 from reports.contenders import varied_fields
-from reports.goals import SCORE, Goal
 from reports.statistics import Estimate, t_interval
 
 _FREE = ("seed", "evaluate_test")
@@ -114,8 +114,9 @@ def _search(name: str, records: Sequence[RunRecord], goals: tuple[Goal, ...]) ->
     tried.sort(key=lambda r: (-1 if r.trial is None else r.trial, r.run_id))
     varied = varied_fields([r.config for r in tried])
     trials = tuple(_trial(r, varied, goals) for r in tried)
-    ranked = _ranked(trials, goals)
-    best = ranked[0] if ranked else None
+    # By place in order: a record without a number is possible.
+    ends = {place: _values(trial) for place, trial in enumerate(trials) if trial.value is not None}
+    best = next((trials[place] for place in ranked(ends, goals)), None)
     # A sweep that grew may hold re-runs of a trial that was the best once.
     again = {None} if best is None else {None, best.number}
     repeated = [r for r in records if r.status == "finished" and r.trial in again]
@@ -136,7 +137,9 @@ def _search(name: str, records: Sequence[RunRecord], goals: tuple[Goal, ...]) ->
         varied=varied,
         trials=trials,
         best=best,
-        front=_front(ranked, goals) if len(goals) > 1 else (),
+        front=tuple(trials[place].number for place in front(ends, goals))
+        if len(goals) > 1
+        else (),
         validation=_over_seeds(finals, goal.measure, goal),
         test=test,
         rerun=rerun,
@@ -167,32 +170,6 @@ def _trial(record: RunRecord, varied: Sequence[str], goals: Sequence[Goal]) -> T
         more=() if value is None else tuple(known[1:]),
         values=tuple((field, getattr(record.config, field)) for field in varied),
     )
-
-
-def _ranked(trials: Sequence[Trial], goals: Sequence[Goal]) -> list[Trial]:
-    """Return the finished trials, the best in the first goal first, ties by the further goals."""
-
-    def rank(trial: Trial) -> tuple[float, ...]:
-        gains = [g.sign * v for g, v in zip(goals, _values(trial), strict=True)]
-        return (*(-gain for gain in gains), trial.number)
-
-    return sorted((t for t in trials if t.value is not None), key=rank)
-
-
-def _front(ranked: Sequence[Trial], goals: Sequence[Goal]) -> tuple[int, ...]:
-    """Return the trials that no other one dominates; of equals the earliest."""
-    kept: list[Trial] = []
-    for trial in ranked:
-        gains = [
-            [
-                g.sign * (a - b)
-                for g, a, b in zip(goals, _values(other), _values(trial), strict=True)
-            ]
-            for other in kept
-        ]
-        if not any(min(gain) >= 0 for gain in gains):
-            kept.append(trial)
-    return tuple(trial.number for trial in kept)
 
 
 def _values(trial: Trial) -> tuple[float, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from sweeps.objectives import Objective, dominates
+from harness.goal import Goal, dominates
 from sweeps.pruners import STARTUP_TRIALS, warmup_epochs
 from sweeps.sampler import Guide, TrialRow
 
@@ -25,7 +25,7 @@ class DominanceJudge:
             trial that has such an objective is never stopped.
     """
 
-    def __init__(self, guide: Guide, *, epochs: int, objectives: Sequence[Objective]) -> None:
+    def __init__(self, guide: Guide, *, epochs: int, objectives: Sequence[Goal]) -> None:
         self._epochs, self._objectives = epochs, tuple(objectives)
         self._finished = [row for row in guide.seen if row.status == "finished" and row.values]
 

@@ -1,17 +1,15 @@
-"""What a search is after: one measure or several, each with a direction.
-
-With several there is no best trial but a front: the trials that no other one dominates.
-"""
+"""What a search may be after: one measure or several, and which it may not."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from harness.errors import UsageError, unknown_name
-from harness.record import METRICS, QUALITY, EpochPoint, RunRecord
+from harness.goal import Goal
+from harness.record import METRICS
 
 Direction = Literal["maximize", "minimize"]
 
@@ -47,7 +45,7 @@ TIMED = ("images_per_s", "step_p50_ms", "step_p90_ms", "evaluation_s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Objective:
+class Objective(Goal):
     """One measure that a search makes as good as it can.
 
     Attributes:
@@ -56,8 +54,6 @@ class Objective:
     Raises:
         UsageError: there is no such measure, or no search can be after it.
     """
-
-    name: str
 
     def __post_init__(self) -> None:
         known = [name for name in METRICS if name not in NO_OBJECTIVES]
@@ -70,43 +66,13 @@ class Objective:
             raise unknown_name("objective", self.name, known)
 
     @property
-    def metric(self) -> str:
-        """Return its name in a record; quality is read on the validation split."""
-        return f"validation_{self.name}" if self.name in QUALITY else self.name
-
-    @property
-    def title(self) -> str:
-        """Return how it reads, such as "validation score" or "images/s"."""
-        return f"{'validation ' if self.name in QUALITY else ''}{METRICS[self.name].title}"
-
-    @property
     def direction(self) -> Direction:
         """Return which way it is better."""
-        return "maximize" if METRICS[self.name].better == "higher" else "minimize"
-
-    @property
-    def sign(self) -> int:
-        """Return 1 if more is better, else -1."""
-        return 1 if self.direction == "maximize" else -1
-
-    @property
-    def digits(self) -> int:
-        """Return the decimals that it is shown with."""
-        return METRICS[self.name].digits
+        return "maximize" if self.sign > 0 else "minimize"
 
     def text(self, value: float, *, extra: int = 0) -> str:
         """Return a value as it is shown, with `extra` digits more than usual."""
         return f"{value:,.{self.digits + extra}f}"
-
-    def after_epoch(self, point: EpochPoint) -> float | None:
-        """Return its value after an epoch, None where it is known at the end only."""
-        if self.name == "images_per_s":
-            return point.images / point.train_s if point.train_s > 0 else None
-        return point.metrics.get(self.metric)
-
-    def at_end(self, record: RunRecord) -> float | None:
-        """Return its value in the record of a run, None if it is absent."""
-        return record.value(self.metric)
 
 
 def objectives_of(names: Sequence[str], *, searched: Sequence[str]) -> tuple[Objective, ...]:
@@ -131,38 +97,6 @@ def objectives_of(names: Sequence[str], *, searched: Sequence[str]) -> tuple[Obj
             f"the smallest would win. Use score, or fix --{cheats[0].replace('_', '-')}."
         )
     return tuple(Objective(name=name) for name in names)
-
-
-def dominates(a: Sequence[float], b: Sequence[float], objectives: Sequence[Objective]) -> bool:
-    """Return whether `a` is nowhere worse than `b` and somewhere better."""
-    gains = [o.sign * (x - y) for x, y, o in zip(a, b, objectives, strict=True)]
-    return min(gains) >= 0 and max(gains) > 0
-
-
-def front(
-    values: Mapping[int, Sequence[float]], objectives: Sequence[Objective]
-) -> tuple[int, ...]:
-    """Return the trials that none of the others dominates, best in the first objective first.
-
-    Args:
-        values: number of a trial -> its value of each objective. Of equals the earliest stays.
-        objectives: say which way is better.
-    """
-    kept: list[int] = []
-    for number in _ranked(values, objectives):
-        rivals = [values[other] for other in kept]
-        equal = any(tuple(rival) == tuple(values[number]) for rival in rivals)
-        if not equal and not any(dominates(rival, values[number], objectives) for rival in rivals):
-            kept.append(number)
-    return tuple(kept)
-
-
-def _ranked(values: Mapping[int, Sequence[float]], objectives: Sequence[Objective]) -> list[int]:
-    """Return the trials in an order in which none is dominated by a later one."""
-    return sorted(
-        values,
-        key=lambda n: (*(-o.sign * v for o, v in zip(objectives, values[n], strict=True)), n),
-    )
 
 
 def finite(values: Sequence[float | None]) -> tuple[float, ...] | None:

@@ -132,7 +132,7 @@ class SweepPlan:
     @property
     def metric(self) -> str:
         """Return the first objective's name in a record."""
-        return self.goals[0].metric
+        return self.goals[0].measure
 
     @property
     def direction(self) -> Direction:

@@ -76,9 +76,9 @@ def _read(name: str, value: object) -> Axis:
 
 
 def _choice(name: str, values: list[Any]) -> Choice:
-    whole = searched_knob(name).kind is float
+    real = searched_knob(name).kind is float
     # 1 and 1.0 are one value, as on the command line; true is no number.
-    numbers = tuple(float(v) if whole and type(v) is int else v for v in values)
+    numbers = tuple(float(v) if real and type(v) is int else v for v in values)
     return Choice(name=name, values=numbers)
 
 

@@ -20,10 +20,11 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from harness.errors import StoreError
+from harness.goal import front
 from harness.record import RunRecord
 from harness.store import Store, cannot_write
 from sweeps.backoff import Backoff
-from sweeps.objectives import finite, front
+from sweeps.objectives import finite
 from sweeps.plan import SweepPlan, read_plan
 from sweeps.sampler import TrialRow, TrialStatus, curve_of
 from sweeps.space import Params

@@ -190,7 +190,8 @@ class Trials:
         elif record.status == "finished" and lacking:
             goal = lacking[0]
             reason = (
-                f"A finished trial needs a finite {goal.metric}, but its is {goal.at_end(record)}."
+                f"A finished trial needs a finite {goal.measure}, "
+                f"but its is {goal.at_end(record)}."
             )
         else:
             return record

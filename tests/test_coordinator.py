@@ -15,12 +15,12 @@ from toy import pids
 from toy_sweep import sweep, toy_plan
 
 from harness.errors import BenchError, InterruptedRun, StoreError, SweepError, UsageError
+from harness.goal import dominates
 from harness.store import Store
 from sweeps.axes import Choice, Range
 from sweeps.coordinator import run_sweep
 from sweeps.listeners import EpochDone, RunEnded, RunStarted, SweepOpened, WorkerDied
 from sweeps.lock import hold_lock
-from sweeps.objectives import dominates
 from sweeps.plan import settle_plan
 from sweeps.pool import LocalPool
 from sweeps.space import DEFAULT_SPACE, SearchSpace

@@ -24,7 +24,8 @@ HALLS = {"harness.sweep_display", "harness.group_display"}
 VALUES = {
     "harness.errors", "harness.cause", "harness.config", "harness.metrics", "harness.record",
     "harness.store", "harness.certificate", "harness.cell", "harness.timings",
-    "harness.noise_floor", "harness.angles", "harness.scene_spec", "harness.students_t",
+    "harness.noise_floor", "harness.goal", "harness.angles", "harness.scene_spec",
+    "harness.students_t",
 }  # fmt: skip
 WITH_NUMPY = {"harness.predictions", "harness.boxes", "harness.evaluate"}
 ALLOWED = {

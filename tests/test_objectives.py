@@ -4,17 +4,18 @@ import random
 import pytest
 
 from harness.errors import UsageError
+from harness.goal import dominates, front
 from harness.record import EpochPoint
-from sweeps.objectives import Objective, dominates, finite, front, objectives_of
+from sweeps.objectives import Objective, finite, objectives_of
 
 SCORE, SPEED, COST = (Objective(name=n) for n in ("score", "images_per_s", "mflops"))
 FIELDS = ("learning_rate",)
 
 
 def test_quality_is_read_on_validation_and_cost_is_not() -> None:
-    assert (SCORE.metric, SCORE.direction) == ("validation_score", "maximize")
-    assert (SPEED.metric, SPEED.direction) == ("images_per_s", "maximize")
-    assert (COST.metric, COST.direction) == ("mflops", "minimize")
+    assert (SCORE.measure, SCORE.direction) == ("validation_score", "maximize")
+    assert (SPEED.measure, SPEED.direction) == ("images_per_s", "maximize")
+    assert (COST.measure, COST.direction) == ("mflops", "minimize")
     assert Objective(name="box_mse").direction == "minimize"
 
 
@@ -42,7 +43,7 @@ def test_what_cannot_be_searched_for_is_refused(names, searched, words) -> None:
 
 
 def test_the_loss_can_be_the_objective_where_its_weights_are_fixed() -> None:
-    assert objectives_of(("loss",), searched=FIELDS)[0].metric == "validation_loss"
+    assert objectives_of(("loss",), searched=FIELDS)[0].measure == "validation_loss"
 
 
 def test_dominance_needs_one_gain_and_no_loss() -> None:

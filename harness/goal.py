@@ -1,8 +1,12 @@
-"""`Goal`: what a search was after, as a report needs it: where to read it, and how it reads."""
+"""`Goal`: what a search is after: where to read it, how it reads, and which trials are best by it.
+
+With several there is no best trial but a front: the trials that no other one dominates.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.record import METRICS, QUALITY, EpochPoint, RunRecord
@@ -61,3 +65,36 @@ class Goal:
 
 SCORE = (Goal(),)
 """What a sweep is after that does not say."""
+
+
+def dominates(a: Sequence[float], b: Sequence[float], goals: Sequence[Goal]) -> bool:
+    """Return whether `a` is nowhere worse than `b` and somewhere better."""
+    gains = [goal.sign * (x - y) for x, y, goal in zip(a, b, goals, strict=True)]
+    return min(gains) >= 0 and max(gains) > 0
+
+
+def front(values: Mapping[int, Sequence[float]], goals: Sequence[Goal]) -> tuple[int, ...]:
+    """Return the trials that none of the others dominates, best in the first goal first.
+
+    Args:
+        values: number of a trial -> its value of each goal. Of equals the earliest stays.
+        goals: say which way is better.
+    """
+    kept: list[int] = []
+    for number in ranked(values, goals):
+        rivals = [values[other] for other in kept]
+        equal = any(tuple(rival) == tuple(values[number]) for rival in rivals)
+        if not equal and not any(dominates(rival, values[number], goals) for rival in rivals):
+            kept.append(number)
+    return tuple(kept)
+
+
+def ranked(values: Mapping[int, Sequence[float]], goals: Sequence[Goal]) -> list[int]:
+    """Return the trials, best in the first goal first, ties by the further goals, then earliest.
+
+    None is dominated by a later one.
+    """
+    return sorted(
+        values,
+        key=lambda n: (*(-goal.sign * v for goal, v in zip(goals, values[n], strict=True)), n),
+    )

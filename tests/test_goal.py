@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from records import fabricate, fabricate_sweep
 
+from harness.goal import Goal
 from harness.record import Measure, RunRecord
 from reports.compare import compare
 from reports.evidence import load
-from reports.goals import Goal
 from reports.searches import Search, summarise_searches
 from reports.style import Omitted, Plot
 from reports.sweep_figures import front_plot, front_table, trial_table
