@@ -1,4 +1,4 @@
-"""What the convolutional families share: batch normalisation for short runs, a check of depth."""
+"""What the convolutional families share: convolutions, batch normalisation, a check of depth."""
 
 from __future__ import annotations
 
@@ -98,6 +98,29 @@ def batch_norm(x: Any, name: str) -> Any:
         name: name of the layer.
     """
     return FusedBatchNorm(momentum=MOMENTUM, epsilon=EPSILON, name=name)(x)
+
+
+def conv(x: Any, channels: int, kernel: int = 1, stride: int = 1, *, name: str) -> Any:
+    """Return a convolution without bias, of which a batch normalisation would take the mean.
+
+    Its first weights suit ReLU: He et al. 2015 (Delving Deep into Rectifiers, section 2.2).
+
+    Args:
+        x: float `[n, rows, columns, any]`.
+        channels: that the map has afterwards.
+        kernel: rows and columns of the kernel; the map is padded with zeros.
+        stride: by which rows and columns shrink, rounded up.
+        name: name of the layer.
+    """
+    return keras.layers.Conv2D(
+        channels, kernel, strides=stride, padding="same", use_bias=False,
+        kernel_initializer="he_normal", name=name,
+    )(x)  # fmt: skip
+
+
+def norm_relu(x: Any, name: str) -> Any:
+    """Return ReLU(batch_norm(x)), by layers called `NAME_norm` and `NAME_relu`."""
+    return keras.layers.ReLU(name=f"{name}_relu")(batch_norm(x, f"{name}_norm"))
 
 
 def check_depth(depth: int) -> int:

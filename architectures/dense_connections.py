@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from architectures.conv_parts import batch_norm, check_depth
+from architectures.conv_parts import check_depth, conv, norm_relu
 from architectures.feature_scale import small_features
 from architectures.registry import ImageShape, backbone
 from architectures.scaling import scaled
@@ -117,13 +117,13 @@ def _network(
     inputs = keras.Input(image_shape, name="image")
     growth = scaled(growth, width)
     kernel, stride = stem
-    x = _conv(inputs, 2 * growth, kernel, stride, name="stem")
+    x = conv(inputs, 2 * growth, kernel, stride, name="stem")
     for block in range(1, blocks + 1):
         if block > 1:
             x = transition(x, name=f"transition_{block - 1}")
         for layer in range(1, check_depth(depth) + 1):
             x = dense_layer(x, growth, name=f"block_{block}_layer_{layer}", bottleneck=bottleneck)
-    x = _norm_relu(x, name="last")
+    x = norm_relu(x, "last")
     return keras.Model(inputs, small_features(x), name=name)
 
 
@@ -154,9 +154,9 @@ def dense_layer(x: Any, growth: int, *, name: str, bottleneck: bool) -> Any:
     """
     y = x
     if bottleneck:
-        y = _norm_relu(y, name=f"{name}_narrow")
-        y = _conv(y, 4 * growth, 1, 1, name=f"{name}_narrow_conv")
-    y = _conv(_norm_relu(y, name=name), growth, 3, 1, name=f"{name}_conv")
+        y = norm_relu(y, f"{name}_narrow")
+        y = conv(y, 4 * growth, name=f"{name}_narrow_conv")
+    y = conv(norm_relu(y, name), growth, 3, name=f"{name}_conv")
     return keras.layers.Concatenate(name=f"{name}_join")([x, y])
 
 
@@ -176,23 +176,5 @@ def transition(x: Any, *, name: str) -> Any:
 
     Source: Huang et al. 2017, "pooling layers" and "compression" (theta = 0.5) of section 3.
     """
-    y = _conv(_norm_relu(x, name=name), x.shape[-1] // 2, 1, 1, name=f"{name}_conv")
+    y = conv(norm_relu(x, name), x.shape[-1] // 2, name=f"{name}_conv")
     return keras.layers.AveragePooling2D(2, padding="same", name=f"{name}_pool")(y)
-
-
-def _norm_relu(x: Any, *, name: str) -> Any:
-    return keras.layers.ReLU(name=f"{name}_relu")(batch_norm(x, f"{name}_norm"))
-
-
-def _conv(x: Any, channels: int, kernel: int, stride: int, *, name: str) -> Any:
-    """Return a convolution without bias, of which a batch normalisation would take the mean."""
-    return keras.layers.Conv2D(
-        channels,
-        kernel,
-        strides=stride,
-        padding="same",
-        use_bias=False,
-        # As in the paper's section 4.2.
-        kernel_initializer="he_normal",
-        name=name,
-    )(x)

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from architectures.conv_parts import batch_norm, check_depth
+from architectures.conv_parts import batch_norm, check_depth, conv
 from architectures.feature_scale import small_features
 from architectures.registry import ImageShape, backbone
 from architectures.scaling import scaled
@@ -145,7 +145,7 @@ def _network(
         depth: blocks per stage.
     """
     inputs = keras.Input(image_shape, name="image")
-    x = _conv(inputs, scaled(stem, width), kernel=3, stride=2, name="stem")
+    x = conv(inputs, scaled(stem, width), kernel=3, stride=2, name="stem")
     x = _norm_act(x, "hard_silu", name="stem")
     for number, stage in enumerate(stages, start=1):
         for block in range(1, check_depth(depth) + 1):
@@ -153,7 +153,7 @@ def _network(
             name_of_block = f"stage_{number}_block_{block}"
             x = inverted_block(x, stage, scaled(stage.channels, width), stride, name=name_of_block)
     # Blocks end linear and narrow: the head would see what no activation has looked at.
-    x = _conv(x, scaled(last, width), name="last")
+    x = conv(x, scaled(last, width), name="last")
     x = _norm_act(x, "hard_silu", name="last")
     return keras.Model(inputs, small_features(x), name=name)
 
@@ -191,7 +191,7 @@ def inverted_block(x: Any, stage: Stage, channels: int, stride: int, *, name: st
     narrow = x.shape[-1]
     y = x
     if stage.expansion > 1:
-        y = _conv(y, narrow * stage.expansion, name=f"{name}_expand")
+        y = conv(y, narrow * stage.expansion, name=f"{name}_expand")
         y = _norm_act(y, stage.activation, name=f"{name}_expand")
     y = keras.layers.DepthwiseConv2D(
         stage.kernel,
@@ -204,7 +204,7 @@ def inverted_block(x: Any, stage: Stage, channels: int, stride: int, *, name: st
     y = _norm_act(y, stage.activation, name=f"{name}_depthwise")
     if stage.squeeze:
         y = squeeze_excite(y, name=f"{name}_squeeze")
-    y = batch_norm(_conv(y, channels, name=f"{name}_project"), f"{name}_project_norm")
+    y = batch_norm(conv(y, channels, name=f"{name}_project"), f"{name}_project_norm")
     if stride == 1 and narrow == channels:
         y = keras.layers.Add(name=f"{name}_sum")([x, y])
     return y
@@ -238,16 +238,3 @@ def squeeze_excite(x: Any, *, name: str) -> Any:
 def _norm_act(x: Any, activation: str, *, name: str) -> Any:
     x = batch_norm(x, f"{name}_norm")
     return keras.layers.Activation(activation, name=f"{name}_{activation}")(x)
-
-
-def _conv(x: Any, channels: int, *, kernel: int = 1, stride: int = 1, name: str) -> Any:
-    """Return a convolution without bias, of which a batch normalisation would take the mean."""
-    return keras.layers.Conv2D(
-        channels,
-        kernel,
-        strides=stride,
-        padding="same",
-        use_bias=False,
-        kernel_initializer="he_normal",
-        name=name,
-    )(x)

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from architectures.conv_parts import batch_norm, check_depth
+from architectures.conv_parts import check_depth, conv, norm_relu
 from architectures.feature_scale import small_features
 from architectures.registry import ImageShape, backbone
 from architectures.scaling import scaled
@@ -103,13 +103,13 @@ def _network(
     """
     inputs = keras.Input(image_shape, name="image")
     kernel, stride = stem
-    x = _conv(inputs, scaled(channels[0], width), kernel, stride, name="stem")
+    x = conv(inputs, scaled(channels[0], width), kernel, stride, name="stem")
     for stage, wide in enumerate(channels, start=1):
         for block in range(1, check_depth(depth) + 1):
             stride = 2 if stage > 1 and block == 1 else 1
             x = residual_block(x, scaled(wide, width), stride, name=f"stage_{stage}_block_{block}")
     # The sum that leaves the last block has not been normalised by anyone.
-    x = _norm_relu(x, name="last")
+    x = norm_relu(x, "last")
     return keras.Model(inputs, small_features(x), name=name)
 
 
@@ -139,27 +139,9 @@ def residual_block(x: Any, channels: int, stride: int, *, name: str) -> Any:
     1 and 2); the shortcut of the first block as in its section 5 and in He et al. 2015 (Deep
     Residual Learning for Image Recognition, section 3.3, option B).
     """
-    active = _norm_relu(x, name=f"{name}_1")
+    active = norm_relu(x, f"{name}_1")
     if stride > 1 or x.shape[-1] != channels:
-        x = _conv(active, channels, 1, stride, name=f"{name}_shortcut")
-    y = _conv(active, channels, 3, stride, name=f"{name}_conv_1")
-    y = _conv(_norm_relu(y, name=f"{name}_2"), channels, 3, 1, name=f"{name}_conv_2")
+        x = conv(active, channels, 1, stride, name=f"{name}_shortcut")
+    y = conv(active, channels, 3, stride, name=f"{name}_conv_1")
+    y = conv(norm_relu(y, f"{name}_2"), channels, 3, name=f"{name}_conv_2")
     return keras.layers.Add(name=f"{name}_sum")([x, y])
-
-
-def _norm_relu(x: Any, *, name: str) -> Any:
-    return keras.layers.ReLU(name=f"{name}_relu")(batch_norm(x, f"{name}_norm"))
-
-
-def _conv(x: Any, channels: int, kernel: int, stride: int, *, name: str) -> Any:
-    """Return a convolution without bias, of which a batch normalisation would take the mean."""
-    return keras.layers.Conv2D(
-        channels,
-        kernel,
-        strides=stride,
-        padding="same",
-        use_bias=False,
-        # For ReLU: He et al. 2015 (Delving Deep into Rectifiers, section 2.2).
-        kernel_initializer="he_normal",
-        name=name,
-    )(x)
