@@ -8,8 +8,8 @@ from collections.abc import Callable
 from time import perf_counter
 
 from harness.calibration_probe import measure
-from harness.cell_probe import Request
 from harness.fresh_process import answer, end_with_the_caller
+from harness.timed_cell import Request
 from harness.timed_training import Training
 from harness.timing import Span
 

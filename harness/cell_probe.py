@@ -1,41 +1,35 @@
 """What one process measures of one contender; `harness.cell_processes` starts it.
 
-It trains as a run does (`harness.epoch`), so that what is timed here is what a run would take.
-Every graph call ends with its sums on this machine; before and after a phase is timed, all devices
-have finished besides.
+Training first (`harness.timed_cell`), then what stands behind it: inference, data, evaluation,
+memory, and the peak of the device.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import replace
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 
 from harness.cell import Cell, CellPlan
 from harness.config import RunConfig
-from harness.data import Data, load
+from harness.data import Data
 from harness.device_memory import peak_device_mib
 from harness.disturbance import Watcher
 from harness.engine import Engine
-from harness.engines import compiled_engine, open_devices
 from harness.epoch import chunks
 from harness.errors import UsageError
 from harness.fresh_process import answer, end_with_the_caller
 from harness.inference import Inference
-from harness.machine import fingerprint, peak_rss_mib
+from harness.machine import peak_rss_mib
 from harness.mfu import PEAK_DTYPES, utilisation
 from harness.peak import matrix_gflops
 from harness.record import Measure
 from harness.strategy import Layout
-from harness.tf_keras import tf
-from harness.timed_training import WARM_UP_S, Training
-from harness.timing import Span, percentile, step_measures
+from harness.timed_cell import Request, TimedCell
+from harness.timing import percentile
 
 INFERENCE_S, DATA_S = 2.0, 1.0
 """How long these are timed: some dozen calls of the slower built-in networks on a CPU."""
@@ -53,32 +47,6 @@ _FIRST_CALLS, _FIRST_S = 10, 1.0
 """Predictions before any is timed; the first compiles. Fewer if they take longer than this."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What to measure.
-
-    Attributes:
-        contender: name.
-        config: to be trained.
-        round, place: of the cell.
-        plan: how to measure.
-        data_dir: folder of MNIST's files as given, or None.
-    """
-
-    contender: str
-    config: RunConfig
-    round: int
-    place: int
-    plan: CellPlan
-    data_dir: str | None = None
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Request:
-        """Build a request from plain values."""
-        config, plan = RunConfig.from_json(values["config"]), CellPlan(**values["plan"])
-        return cls(**dict(values) | {"config": config, "plan": plan})
-
-
 def tell(request: str, to: str) -> None:
     """Measure as a request (JSON) says; write the cell to a file, or why there is none."""
     end_with_the_caller()
@@ -91,74 +59,39 @@ def measure(request: Request) -> Cell:
     Raises:
         BenchError: devices or data cannot be had, or the network cannot be trained.
     """
-    start, started = perf_counter(), datetime.now(UTC)
-    config = request.config
-    layout = open_devices(config)
-    data = load(config, Path(request.data_dir) if request.data_dir else None, say=lambda _: None)
-    engine, compile_s, _ = compiled_engine(config, data, layout)
-    facts, mflops = engine.facts
-    engine.reset(config.seed)
+    timed = TimedCell(request)
+    layout, data, engine = timed.layout, timed.data, timed.engine
     with Watcher() as watcher:
-        seen = _observe(config, engine, data, request.plan, watcher)
+        timed.train()
+        measures, phases = _behind_training(request, engine, data, watcher)
+        cell = timed.cell(watcher, measures)
     # The arrays that the peak is measured with are no part of what training needs.
-    measures = {**seen.measures, **_memory(layout)}
-    peak = _peak(layout, PEAK_DTYPES[config.precision])
-    measures |= step_measures(seen.spans)
-    measures |= {
-        "compile_s": compile_s,
-        "first_batch_s": Measure(value=seen.warm_up[0].end_s - start),
+    memory = _memory(layout)
+    facts, mflops = engine.facts
+    peak = _peak(layout, PEAK_DTYPES[request.config.precision])
+    further = {
+        "first_batch_s": Measure(value=timed.warm_up[0].end_s - timed.start_s),
         "mflops": mflops,
         "mfu": utilisation(
-            mflops=mflops, images_per_s=measures["images_per_s"], peak_gflops=peak,
+            mflops=mflops, images_per_s=cell.measures["images_per_s"], peak_gflops=peak,
             devices=_peaks(layout),
         ),
     }  # fmt: skip
-    machine = fingerprint(
-        strategy=layout.name, replicas=layout.replicas, workers=layout.workers,
-        devices=layout.devices, threads=config.threads,
-    )  # fmt: skip
-    return Cell(
-        contender=request.contender,
-        config=replace(config, dataset=data.dataset),
-        round=request.round,
-        place=request.place,
-        started_at=started.isoformat(timespec="milliseconds"),
-        duration_s=round(perf_counter() - start, 3),
-        status="finished",
-        data=data.identity(),
-        machine=replace(machine, jit="on" if engine.key.jit else "off"),
+    return replace(
+        cell,
+        duration_s=round(perf_counter() - timed.start_s, 3),
         parameters=facts.parameters,
         peak_gflops=peak,
-        measures=measures,
-        warm_up=seen.warm_up,
-        spans=seen.spans,
-        disturbances=seen.disturbances,
-        phases=seen.phases,
-        flags=seen.flags,
+        measures={**cell.measures, **memory, **further},
+        phases=phases,
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Seen:
-    """What was timed while the machine was watched; see the fields of `Cell`."""
-
-    measures: Mapping[str, Measure]
-    warm_up: tuple[Span, ...]
-    spans: tuple[Span, ...]
-    disturbances: tuple[tuple[str, ...], ...]
-    phases: Mapping[str, tuple[str, ...]]
-    flags: tuple[str, ...]
-
-
-def _observe(
-    config: RunConfig, engine: Engine, data: Data, plan: CellPlan, watcher: Watcher
-) -> _Seen:
-    """Train until the pace is stationary, time training, then what else there is to time."""
-    training = Training(config, engine, data)
-    warm_up, steady = training.warm_up(WARM_UP_S)
-    tf.test.experimental.sync_devices()
-    spans = training.train(plan.seconds)
-    tf.test.experimental.sync_devices()
+def _behind_training(
+    request: Request, engine: Engine, data: Data, watcher: Watcher
+) -> tuple[dict[str, Measure], dict[str, tuple[str, ...]]]:
+    """Time what else there is to time; return measures, and what disturbed which phase."""
+    config, plan = request.config, request.plan
     phases: dict[str, Callable[[], dict[str, Measure]]] = {
         "inference": lambda: _inference(engine, data, plan),
         "latency": lambda: _latency(engine, data, plan),
@@ -173,12 +106,7 @@ def _observe(
         reasons = watcher.between(start, perf_counter())
         if reasons:
             disturbed[name] = reasons
-    unsteady = f"never became stationary within {WARM_UP_S:.0f} s"
-    return _Seen(
-        measures=measures, warm_up=tuple(warm_up), spans=tuple(spans),
-        disturbances=tuple(watcher.between(span.start_s, span.end_s) for span in spans),
-        phases=disturbed, flags=() if steady else (unsteady,),
-    )  # fmt: skip
+    return measures, disturbed
 
 
 def _inference(engine: Engine, data: Data, plan: CellPlan) -> dict[str, Measure]:

@@ -73,7 +73,7 @@ def run_cells(
         plan: how each is measured.
         data_dir: folder of MNIST's files as given, or None.
         on_turn: is told of each cell before it begins.
-        probe: "module:function" that runs in the processes, given a `cell_probe.Request` (JSON)
+        probe: "module:function" that runs in the processes, given a `timed_cell.Request` (JSON)
             and the file to write the cell to.
         environment: variables for the processes, beside this one's own.
         time_limit_s: of a cell, beside the training that is timed.

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.cell import Cell, CellPlan, Contender
-from harness.cell_probe import Request, measure
+from harness.cell_probe import measure
 from harness.cell_processes import run_cells
 from harness.config import RunConfig
 from harness.draft import Identity
@@ -19,6 +19,7 @@ from harness.metrics import METRICS
 from harness.mfu import TRAINING_OVER_FORWARD
 from harness.run import execute
 from harness.store import Store
+from harness.timed_cell import Request
 
 CONFIG = RunConfig(
     backbone="nets:tiny", dataset="digits", train_examples=100, batch_size=8, steps_per_call=5,
