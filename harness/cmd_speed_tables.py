@@ -14,7 +14,7 @@ from rich.text import Text
 from harness.record import METRICS
 from harness.timings import Timings
 from reports.speed import Pair, Speed
-from reports.speed_words import floor_words, overhead_words, pair_words, remarks
+from reports.speed_words import floor_words, overhead_words, remarks, verdict_words
 from reports.statistics import Estimate
 
 JSON_VERSION = 1
@@ -78,7 +78,7 @@ def lines(
     speeds: Sequence[Speed], pairs: Sequence[Pair], overhead: Estimate | None
 ) -> Iterator[str]:
     """Yield verdicts, what the harness costs, and what a reader of the tables has to know."""
-    yield from (pair_words(pair) for pair in pairs)
+    yield from verdict_words(pairs)
     if pairs:
         yield floor_words(pairs)
     if overhead is not None:

@@ -22,7 +22,7 @@ from harness.noise_floor import NoiseFloor
 from harness.timings import Overhead, Timings
 from reports.distributions import coin_p_value
 from reports.speed_floor import least_difference
-from reports.statistics import LEVEL, Estimate, Varied, t_interval
+from reports.statistics import LEVEL, Estimate, Varied, no_spread, t_interval
 
 RANKED_BY = "images_per_s"
 
@@ -143,7 +143,7 @@ def median_interval(
         return Estimate(absent="nothing was measured")
     median = float(np.median(data))
     if n == 1:
-        return Estimate(value=median, absent=f"one of {varied} only: no spread can be seen")
+        return Estimate(value=median, absent=no_spread(varied))
     if np.ptp(data) == 0:
         return Estimate(value=median, absent=f"all {n} {varied} gave the same value")
     beyond = 0  # values left out on each side: k - 1

@@ -9,9 +9,9 @@ from harness.record import METRICS
 from harness.timings import Timings
 from reports.speed import Speed, overhead_share, pairs, speeds
 from reports.speed_floor import floor_of_machine
-from reports.speed_words import floor_words, overhead_words, pair_words, remarks
+from reports.speed_words import floor_words, overhead_words, remarks, verdict_words
 from reports.statistics import Estimate
-from reports.wording import code, interval, number, table, text
+from reports.wording import code, count, interval, number, table, text
 
 _READING = (
     "Each contender was measured in processes of its own, in turns with the others, once its pace "
@@ -46,12 +46,12 @@ def _one(timings: Timings, floor: NoiseFloor | None) -> list[str]:
         return []
     unfinished = "" if timings.status == "finished" else ", interrupted"
     where = "" if timings.machine is None else f" on {text(timings.machine.cpu_model)}"
-    what = f"{timings.repeats} rounds of {timings.plan.seconds:g} s each{where}"
+    what = f"{count(timings.repeats, 'round')} of {timings.plan.seconds:g} s each{where}"
     lines = [f"{what} (timings {code(timings.name)}{unfinished}):", ""]
     head = ["contender", "images/s", "ratio", *(_title(name) for name in _COLUMNS[1:])]
     lines += table(head, [_row(row) for row in rows], right="-" + "r" * (len(head) - 1))
     compared = pairs(timings, floor)
-    words = [pair_words(pair) for pair in compared]
+    words = list(verdict_words(compared))
     if compared:
         words.append(floor_words(compared))
     if timings.overhead is not None:

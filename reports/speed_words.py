@@ -15,13 +15,24 @@ _TOLD = (
 """Measures whose absence is told; the other percentiles are absent for the same reason."""
 
 
-def pair_words(pair: Pair) -> str:
-    """Return the verdict on two contenders in a sentence."""
-    if pair.ratio.value is None:
-        return f"cannot separate {pair.other} from {pair.first}: {pair.ratio.absent}"
-    if pair.outcome == "cannot separate":
-        return f"cannot separate {pair.other} from {pair.first}: {pair.reason}"
-    return f"{pair.other} is {pair.outcome} than {pair.first} by {_percent(pair.ratio)}"
+def verdict_words(pairs: Sequence[Pair]) -> Iterator[str]:
+    """Yield the verdicts, a sentence each; one for all that cannot be separated for one reason."""
+    told = set()
+    for pair in pairs:
+        reason = _why_not(pair)
+        if reason is None:
+            yield f"{pair.other} is {pair.outcome} than {pair.first} by {_percent(pair.ratio)}"
+        elif reason not in told:
+            told.add(reason)
+            alike = [each for each in pairs if _why_not(each) == reason]
+            which = [f"{each.other} from {each.first}" for each in alike]
+            everyone = len(which) == len(pairs) > 1
+            yield f"cannot separate {'any two' if everyone else ', '.join(which)}: {reason}"
+
+
+def _why_not(pair: Pair) -> str | None:
+    """Return why two contenders cannot be separated; None if they are."""
+    return pair.ratio.absent if pair.ratio.value is None else pair.reason
 
 
 def floor_words(pairs: Sequence[Pair]) -> str:

@@ -85,7 +85,7 @@ def t_interval(
         return Estimate(absent="nothing was measured")
     mean = float(data.mean())
     if data.size == 1:
-        return Estimate(value=mean, absent=f"one of {varied} only: no spread can be seen")
+        return Estimate(value=mean, absent=no_spread(varied))
     if np.ptp(data) == 0:
         return Estimate(value=mean, absent=f"all {data.size} {varied} gave the same value")
     error = data.std(ddof=1) / math.sqrt(data.size)
@@ -94,6 +94,11 @@ def t_interval(
         value=mean, low=max(mean - half, bounds[0]), high=min(mean + half, bounds[1]),
         varied=varied, n=int(data.size), method="t", level=level,
     )  # fmt: skip
+
+
+def no_spread(varied: Varied) -> str:
+    """Return why a single value has no interval."""
+    return f"one {'process' if varied == 'processes' else varied.removesuffix('s')} has no spread"
 
 
 def share_interval(hits: NDArray[np.bool_], *, level: float = LEVEL) -> Estimate:

@@ -58,7 +58,7 @@ def test_what_has_no_interval_says_why() -> None:
     assert median_interval([]) == Estimate(absent="nothing was measured")
     one = median_interval([3.0])
     assert (one.value, one.low) == (3.0, None)
-    assert one.absent == "one of processes only: no spread can be seen"
+    assert one.absent == "one process has no spread"
     assert median_interval([2.0, 2.0]).absent == "all 2 processes gave the same value"
 
 

@@ -9,7 +9,7 @@ from timed import cell, contender, failed, timings
 
 from harness.timings import Overhead
 from reports.speed import Pair, overhead_share, pairs, speeds
-from reports.speed_words import floor_words, overhead_words, pair_words, remarks
+from reports.speed_words import floor_words, overhead_words, remarks, verdict_words
 from reports.statistics import Estimate
 
 
@@ -34,17 +34,30 @@ def pair(value: float, low: float, high: float, outcome: str) -> Pair:
     ],
 )
 def test_differences_are_told_as_positive_per_cent(found: Pair, words: str) -> None:
-    assert pair_words(found) == words
+    assert list(verdict_words([found])) == [words]
 
 
 def test_what_cannot_be_separated_has_a_reason() -> None:
     same = timings({"notebook-cnn": (100.0, 101.0), "patch-s": (101.0, 100.0)})
-    (found,) = pairs(same)
-    assert pair_words(found) == (
+    assert list(verdict_words(pairs(same))) == [
         "cannot separate patch-s from notebook-cnn: the interval over 2 rounds includes 1"
-    )
-    (found,) = pairs(timings(cells=()))
-    assert pair_words(found).endswith(": there is no round in which both were measured")
+    ]
+    (words,) = verdict_words(pairs(timings(cells=())))
+    assert words.endswith(": there is no round in which both were measured")
+
+
+def test_what_cannot_be_separated_for_one_reason_is_told_once() -> None:
+    rates = {
+        "notebook-cnn": (100.0, 101.0), "patch-s": (101.0, 100.0), "readme-cnn": (100.5, 100.4),
+    }  # fmt: skip
+    alike = pairs(timings(rates))
+    reason = "the interval over 2 rounds includes 1"
+    assert list(verdict_words(alike)) == [f"cannot separate any two: {reason}"]
+    other = dataclasses.replace(alike[2], reason="it is noise")
+    assert list(verdict_words([*alike[:2], other])) == [
+        f"cannot separate patch-s from notebook-cnn, readme-cnn from notebook-cnn: {reason}",
+        "cannot separate readme-cnn from patch-s: it is noise",
+    ]
 
 
 def test_a_floor_is_told_or_how_to_find_it() -> None:

@@ -49,7 +49,7 @@ def test_t_interval_stays_inside_what_the_quantity_can_be() -> None:
 def test_one_value_has_no_interval_and_says_why() -> None:
     estimate = t_interval([0.5], varied="seeds")
     assert (estimate.value, estimate.low) == (0.5, None)
-    assert estimate.absent == "one of seeds only: no spread can be seen"
+    assert estimate.absent == "one seed has no spread"
     assert t_interval([], varied="seeds").value is None
 
 
