@@ -5,6 +5,9 @@ inputs: one trace serves every trial of a backbone. Each replica's loss is divid
 batch; the optimizer then sums gradients over replicas by itself, and reducing them by hand would
 double them.
 
+Nothing is converted by AutoGraph, which takes longer than tracing: loops and branches are those of
+TensorFlow.
+
 XLA compiles loss and gradients only. With the update inside, two replicas fail, because a
 compiled function may not touch the variables of another device.
 """
@@ -83,16 +86,19 @@ def train_function(engine: Parts) -> Any:
     ) -> Any:
         # Exact in float64, so that the sums do not depend on the number of steps in a call.
         total = _each(layout, lambda _: tf.zeros(len(TRAIN_METRICS), tf.float64), labels)
-        for step in tf.range(steps):
+
+        def body(step: Any, total: Any) -> Any:
             # Outside of the replicas: there it would be one assignment for each of them.
             optimizer.learning_rate.assign(rates[step])
             # Cut out here: to a TPU goes what is named as an input, and all of it, at each step.
-            batch = [_each(layout, lambda x, k=step: x[k], x) for x in (images, labels, boxes)]
+            batch = [_each(layout, lambda x: x[step], x) for x in (images, labels, boxes)]
             sums = take_step(*batch, weights)
-            total = _each(layout, lambda t, s: t + tf.cast(s, t.dtype), total, sums)
+            return step + 1, _each(layout, lambda t, s: t + tf.cast(s, t.dtype), total, sums)
+
+        _, total = tf.while_loop(lambda step, _: step < steps, body, (0, total))
         return layout.strategy.reduce("SUM", total, axis=None)
 
-    return tf.function(train_call)
+    return tf.function(train_call, autograph=False)
 
 
 def _plain_step(engine: Parts) -> Any:
@@ -204,7 +210,7 @@ def _part_gradients(engine: Parts) -> Any:
         columns = (losses, entropy, error, correct, graph_boxes.iou(boxes, predicted))
         return tf.stack([tf.reduce_sum(column) for column in columns]), grads
 
-    return tf.function(gradients, jit_compile=True) if key.jit else gradients
+    return tf.function(gradients, jit_compile=True, autograph=False) if key.jit else gradients
 
 
 def predict_function(engine: Parts, parts: Sequence[slice] | None = None) -> Any:
@@ -226,7 +232,7 @@ def predict_function(engine: Parts, parts: Sequence[slice] | None = None) -> Any
     def predict_call(images: Any) -> Any:
         return [strategy.gather(part, axis=0) for part in strategy.run(forward, args=(images,))]
 
-    return tf.function(predict_call)
+    return tf.function(predict_call, autograph=False)
 
 
 def _pixels(images: Any) -> Any:
